@@ -1,0 +1,206 @@
+"""The HTTP interface.
+
+POST /v1/events          Prediction events, CloudEvents 1.0 in binary, structured or batched mode. 200 with counts.
+POST /v1/outcomes        ``{"outcomes": [...]}`` with a bearer token. 200 with counts.
+GET  /v1/totals          The totals as JSON, of all or of ``?namespace=`` and ``?model=``.
+GET  /metrics            The totals and the process's own counters, for Prometheus.
+GET  /healthz            200 while rows can be written; a restart mends anything else.
+GET  /readyz             200 while rows can be written and the database can be read.
+
+A 200 means that everything in the body is on the disk. Any other status means that nothing of it was stored, and has a
+JSON body: ``{"error": "...", "problems": [{"index": 3, "where": "[3].data.row", "what": "..."}]}``. After 503, send the
+same again when ``Retry-After`` (seconds) is over; what was stored before is recognised and changes nothing.
+"""
+
+import asyncio
+import dataclasses
+import datetime as dt
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from claims_contract import events
+from claims_feedback import answers, errors, join, messages, settings, store
+from claims_feedback.answers import Reason, Refused
+from claims_feedback.metrics import Instruments
+from claims_feedback.settings import Settings
+from claims_feedback.writer import Job, Writer
+
+TOTALS_PATH: Final = "/v1/totals"
+METRICS_PATH: Final = "/metrics"
+HEALTH_PATH: Final = "/healthz"
+READINESS_PATH: Final = "/readyz"
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Service:
+    """The endpoints, over a writer that was started."""
+
+    def __init__(
+        self, configured: Settings, writer: Writer, instruments: Instruments, *, now: Callable[[], dt.datetime]
+    ) -> None:
+        """``now`` returns the present, with a time zone."""
+        self._settings = configured
+        self._writer = writer
+        self._instruments = instruments
+        self._now = now
+
+    def build_app(self) -> Starlette:
+        """Return the ASGI application."""
+        return Starlette(
+            routes=[
+                self._route("POST", events.EVENTS_PATH, self._post_events),
+                self._route("POST", events.OUTCOMES_PATH, self._post_outcomes),
+                self._route("GET", TOTALS_PATH, self._get_totals),
+                self._route("GET", METRICS_PATH, self._get_metrics),
+                self._route("GET", HEALTH_PATH, self._get_health),
+                self._route("GET", READINESS_PATH, self._get_readiness),
+            ],
+            exception_handlers={HTTPException: _answer_unrouted},
+        )
+
+    def _route(self, method: str, path: str, endpoint: Endpoint) -> Route:
+        """Count what an endpoint answers, and turn our errors into answers."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                response = await endpoint(request)
+            except errors.FeedbackError as error:
+                refused = answers.refusal_of(error)
+                self._instruments.refusals.labels(path, refused.reason.value).inc()
+                response = answers.render(refused)
+            self._instruments.requests.labels(path, str(response.status_code)).inc()
+            return response
+
+        return Route(path, answer, methods=[method])
+
+    async def _post_events(self, request: Request) -> Response:
+        read = _reader_of_events(request)
+        body = await self._body(request)
+        clock = self._clock()
+        predictions, clocks_ahead = messages.mend_clocks(read(body, clock), clock)
+        receipt = await self._store("event", Job(predictions=predictions))
+        self._instruments.clocks_ahead.inc(clocks_ahead)
+        return answers.json(dataclasses.asdict(receipt))
+
+    async def _post_outcomes(self, request: Request) -> Response:
+        # Before the body is read: a stranger does not get to send 10 MB.
+        await run_in_threadpool(self._authorize, request.headers.get("authorization", ""))
+        if _content_type(request) != "application/json":
+            raise answers.unsupported(f"Content-Type is `{_content_type(request)}`. Send `application/json`.")
+        outcomes = messages.read_outcomes(await self._body(request), self._clock())
+        receipt = await self._store("outcome", Job(outcomes=outcomes))
+        return answers.json(dataclasses.asdict(receipt))
+
+    async def _get_totals(self, request: Request) -> Response:
+        unknown = sorted(set(request.query_params) - {"namespace", "model"})
+        if unknown:
+            sentence = f"Unknown query parameter `{unknown[0]}`: there are `namespace` and `model`."
+            raise Refused(400, Reason.MALFORMED, sentence)
+        found = await run_in_threadpool(
+            store.read_totals,
+            self._settings.database,
+            namespace=request.query_params.get("namespace"),
+            model=request.query_params.get("model"),
+        )
+        strata = [
+            dataclasses.asdict(totals.stratum)
+            | {"predictions": totals.decisions, "outcomes": totals.results, "corrections": totals.corrections}
+            for totals in found
+        ]
+        return answers.json({"totals": strata})
+
+    async def _get_metrics(self, _: Request) -> Response:
+        self._instruments.queue_rows.set(self._writer.pending_rows)
+        text = await run_in_threadpool(self._instruments.render)
+        return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
+
+    async def _get_health(self, _: Request) -> Response:
+        if self._writer.is_alive:
+            return answers.json({"writer": "alive"})
+        return answers.json({"writer": "dead"}, status=503)
+
+    async def _get_readiness(self, request: Request) -> Response:
+        """A full disk leaves it ready: senders should get the reason, and not find nobody there."""
+        await run_in_threadpool(store.read_totals, self._settings.database, namespace="", model="")
+        return await self._get_health(request)
+
+    def _clock(self) -> messages.Clock:
+        tolerance = dt.timedelta(seconds=self._settings.clock_tolerance_seconds)
+        return messages.Clock(now=self._now(), tolerance=tolerance)
+
+    async def _body(self, request: Request) -> bytes:
+        """Read the body, and not more of it than the settings allow."""
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise answers.unsupported("Content-Encoding is not read here. Send the body as it is.")
+        limit = self._settings.body_max_bytes
+        declared = request.headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > limit:
+            raise answers.too_large(limit)
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise answers.too_large(limit)
+        return bytes(body)
+
+    def _authorize(self, authorization: str) -> None:
+        """Refuse a caller without one of our tokens."""
+        scheme, _, given = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not given.strip():
+            raise Refused(
+                401,
+                Reason.UNAUTHORIZED,
+                "Outcomes decide promotions: send `Authorization: Bearer <token>`.",
+                headers={"www-authenticate": "Bearer"},
+            )
+        try:
+            tokens = settings.read_tokens(self._settings.token_file)
+        except errors.CannotStart as error:
+            raise errors.TokensUnavailable(str(error)) from error
+        sent = given.strip().encode()
+        # Each is compared in constant time, and all of them: how long it takes tells nothing.
+        if not sum(hmac.compare_digest(sent, token.encode()) for token in tokens):
+            raise Refused(403, Reason.FORBIDDEN, "This token may not post outcomes.")
+
+    async def _store(self, kind: str, job: Job) -> store.Receipt:
+        receipt = await asyncio.wrap_future(self._writer.submit(job))
+        self._instruments.rows.labels(kind, "duplicate").inc(receipt.duplicates)
+        self._instruments.rows.labels(kind, "new").inc(receipt.accepted - receipt.duplicates)
+        return receipt
+
+
+def _reader_of_events(request: Request) -> Callable[[bytes, messages.Clock], list[join.Prediction]]:
+    """Return what reads the body, by the content mode of CloudEvents' HTTP binding."""
+    content_type = _content_type(request)
+    if content_type == events.BATCH_CONTENT_TYPE:
+        return messages.read_event_batch
+    if content_type == "application/cloudevents+json":
+        return messages.read_event
+    if content_type == "application/json" and "ce-specversion" in request.headers:
+        return lambda body, clock: messages.read_binary_event(request.headers, body, clock)
+    raise answers.unsupported(
+        f"Content-Type is `{content_type}`. Send `{events.BATCH_CONTENT_TYPE}`, `application/cloudevents+json`,"
+        " or `application/json` with the event's attributes in `ce-` headers."
+    )
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def _answer_unrouted(request: Request, error: Exception) -> Response:
+    """Answer a path or a method that there is not."""
+    if not isinstance(error, HTTPException):
+        raise error
+    sentence = f"{request.method} {request.url.path}: {error.detail}."
+    return answers.json({"error": sentence, "problems": []}, status=error.status_code, headers=error.headers)

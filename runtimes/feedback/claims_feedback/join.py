@@ -1,0 +1,112 @@
+"""The rules that join predictions with outcomes. Pure.
+
+* A prediction is (namespace, ClaimsModel, revision, request id, row). A second one of the same identity is a
+  duplicate and changes nothing.
+* An outcome names a claim or a row of a request. One that names a claim labels that claim's first prediction in each
+  stratum (revision, attempt, epoch); one that names a row labels that row in each revision that answered it.
+* "First" is the order in which this service stored them, for predictions as for outcomes. Totals are append-only, so
+  a label once given cannot move to a prediction that turns up later with an earlier clock.
+* The first outcome of a prediction counts. A later one that differs is a correction: counted once per prediction, in
+  a total of its own, and changing no other.
+
+It follows that totals depend on the order of predictions among themselves and of outcomes among themselves, and not on
+how the two are mixed: an outcome that came before its prediction counts as it would have after it.
+"""
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from claims_contract import tensors
+
+
+class Decision(StrEnum):
+    """What the model returned for a claim."""
+
+    REFER = tensors.REFER
+    SETTLE = tensors.SETTLE
+
+
+class Outcome(StrEnum):
+    """What turned out to be true of a claim: positive is what a model should refer."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+
+
+class Result(StrEnum):
+    """A decision compared with its outcome; the names are `claims_contract.metrics.RESULTS`."""
+
+    TP = "tp"
+    FP = "fp"
+    TN = "tn"
+    FN = "fn"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stratum:
+    """What is counted apart: one revision under one set of weights."""
+
+    namespace: str
+    model: str
+    revision: str
+    attempt: int
+    epoch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """One row of one request, as the revision answered it."""
+
+    stratum: Stratum
+    request_id: str
+    row: int
+    claim_id: str | None
+    """None when the request named no claim: then only an outcome that names the row can label it."""
+    decision: Decision
+    score: float
+    """Probability of the positive class, in [0, 1]."""
+    served_at: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObservedOutcome:
+    """What was learnt of a claim, or of one row of a request; exactly one of the two is named."""
+
+    namespace: str
+    model: str
+    claim_id: str | None = None
+    request_id: str | None = None
+    row: int | None = None
+    outcome: Outcome
+    observed_at: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """What is known of the truth of one prediction."""
+
+    outcome: Outcome | None = None
+    """The first outcome; None as long as there is none."""
+    corrected: bool = False
+    """Whether a later outcome differed from the first."""
+
+
+RESULT_OF = {
+    (Decision.REFER, Outcome.POSITIVE): Result.TP,
+    (Decision.REFER, Outcome.NEGATIVE): Result.FP,
+    (Decision.SETTLE, Outcome.NEGATIVE): Result.TN,
+    (Decision.SETTLE, Outcome.POSITIVE): Result.FN,
+}
+
+
+def relabel(label: Label, arriving: Iterable[Outcome]) -> Label:
+    """Return the label after further outcomes, given in the order in which they were stored."""
+    outcome, corrected = label.outcome, label.corrected
+    for later in arriving:
+        if outcome is None:
+            outcome = later
+        elif later != outcome:
+            corrected = True
+    return Label(outcome=outcome, corrected=corrected)
