@@ -1,0 +1,187 @@
+"""Prediction events on their way to the feedback service."""
+
+import asyncio
+import datetime as dt
+import logging
+import random
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+import orjson
+from prometheus_client import Counter
+
+from claims_contract import events
+from claims_runtime.settings import EventSettings
+
+_logger = logging.getLogger("mlserver.claims.events")
+
+SENT_TOTAL: Final = Counter(
+    "claims_prediction_events_sent", "Prediction events that the feedback service acknowledged."
+)
+DROPPED_TOTAL: Final = Counter(
+    "claims_prediction_events_dropped",
+    "Prediction events given up: the queue was full (overflow), the feedback service refused them (refused), "
+    "or the pod ended before they could be sent (shutdown).",
+    ["reason"],
+)
+OVERFLOW, REFUSED, SHUTDOWN = "overflow", "refused", "shutdown"
+for _reason in (OVERFLOW, REFUSED, SHUTDOWN):
+    DROPPED_TOTAL.labels(_reason)
+
+BATCH_EVENTS: Final = 200
+"""Events of one POST at most."""
+
+BATCH_SECONDS: Final = 0.5
+"""How long an event waits for others to fill its batch."""
+
+QUEUE_EVENTS: Final = 50_000
+"""Events that wait at most, about 20 MB; then the oldest are dropped."""
+
+FIRST_RETRY_SECONDS: Final = 0.1
+LONGEST_RETRY_SECONDS: Final = 10.0
+POST_TIMEOUT_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prediction:
+    """What was answered for one row of one request."""
+
+    request_id: str
+    row: int
+    claim_id: str | None
+    attempt: int
+    epoch: int
+    decision: str
+    score: float
+    answered_at: dt.datetime
+
+
+class Emitter:
+    """Sends predictions in batches, in order, until each is acknowledged or given up.
+
+    `put` only appends to a queue: the request path never waits for the feedback service. A batch that got no answer
+    is sent again, so the feedback service may see an event twice and counts it once by its source and id.
+    """
+
+    def __init__(self, settings: EventSettings, *, queue_events: int = QUEUE_EVENTS) -> None:
+        self._settings = settings
+        self._queue_events = queue_events
+        self._queue: deque[Prediction] = deque()
+        self._hurry = asyncio.Event()
+        """Set when a batch is full or the emitter closes: no reason to wait for more events."""
+        self._closing = False
+        self._unsent = 0
+        """Events of the batch that is being sent."""
+        self._task = asyncio.create_task(self._run())
+
+    def put(self, predictions: Iterable[Prediction]) -> None:
+        """Queue predictions; the oldest are dropped where the queue is full. Call it from the event loop."""
+        self._queue.extend(predictions)
+        overflow = len(self._queue) - self._queue_events
+        if overflow > 0:
+            for _ in range(overflow):
+                self._queue.popleft()
+            DROPPED_TOTAL.labels(OVERFLOW).inc(overflow)
+        if len(self._queue) >= BATCH_EVENTS:
+            self._hurry.set()
+
+    async def close(self, timeout_seconds: float) -> None:
+        """Send what waits, for at most ``timeout_seconds``, and count the rest as dropped."""
+        self._closing = True
+        self._hurry.set()
+        await asyncio.wait({self._task}, timeout=timeout_seconds)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        left = len(self._queue) + self._unsent
+        if left:
+            DROPPED_TOTAL.labels(SHUTDOWN).inc(left)
+            _logger.error("%d prediction events could not be sent before the server ended", left)
+
+    async def _run(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=POST_TIMEOUT_SECONDS)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            while self._queue or not self._closing:
+                await self._wait_for_batch()
+                batch = [self._queue.popleft() for _ in range(min(BATCH_EVENTS, len(self._queue)))]
+                if batch:
+                    await self._deliver(session, batch)
+
+    async def _wait_for_batch(self) -> None:
+        if len(self._queue) < BATCH_EVENTS and not self._closing:
+            self._hurry.clear()
+            await _wait(self._hurry, BATCH_SECONDS)
+
+    async def _deliver(self, session: aiohttp.ClientSession, batch: list[Prediction]) -> None:
+        """Post one batch until it is acknowledged or refused."""
+        self._unsent = len(batch)
+        body = orjson.dumps([self._event(prediction) for prediction in batch])
+        failures = 0
+        while (trouble := await self._post(session, body)) is not None:
+            if trouble.final:
+                _logger.error("the feedback service refused %d prediction events: %s", len(batch), trouble.message)
+                DROPPED_TOTAL.labels(REFUSED).inc(len(batch))
+                break
+            if failures == 0:
+                _logger.warning("prediction events wait, the feedback service does not take them: %s", trouble.message)
+            delay = min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(failures, 10))
+            failures += 1
+            # Jitter, so that the pods of a revision do not come back all at once.
+            await asyncio.sleep(min(delay, 0.5 if self._closing else delay) * random.uniform(0.5, 1))  # noqa: S311
+        else:
+            SENT_TOTAL.inc(len(batch))
+            if failures:
+                _logger.warning("the feedback service takes prediction events again, after %d failures", failures)
+        self._unsent = 0
+
+    async def _post(self, session: aiohttp.ClientSession, body: bytes) -> "_Trouble | None":
+        """Post one batch once; None when it was acknowledged."""
+        headers = {"Content-Type": events.BATCH_CONTENT_TYPE}
+        try:
+            async with session.post(self._settings.url, data=body, headers=headers) as response:
+                if response.ok:
+                    return None
+                text = (await response.text(errors="replace"))[:200]
+                final = response.status < 500 and response.status not in {408, 425, 429}
+                return _Trouble(message=f"HTTP {response.status} {text}", final=final)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return _Trouble(message=f"{type(error).__name__} {error}", final=False)
+
+    def _event(self, prediction: Prediction) -> dict[str, Any]:
+        return {
+            "specversion": "1.0",
+            "type": events.PREDICTION_TYPE,
+            "id": events.prediction_id(prediction.request_id, prediction.row),
+            "source": self._settings.source,
+            "time": prediction.answered_at,
+            "datacontenttype": "application/json",
+            "data": {
+                "namespace": self._settings.namespace,
+                "model": self._settings.model,
+                "revision": self._settings.revision,
+                "requestId": prediction.request_id,
+                "row": prediction.row,
+                "claimId": prediction.claim_id,
+                "attempt": prediction.attempt,
+                "epoch": prediction.epoch,
+                "decision": prediction.decision,
+                "score": prediction.score,
+            },
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trouble:
+    message: str
+    final: bool
+    """Sending the same batch again cannot help."""
+
+
+async def _wait(event: asyncio.Event, timeout_seconds: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
