@@ -1,0 +1,88 @@
+"""Run the demo: ``python -m claims_demo``. Exit 0: every act as told and no request failed; 1: not; 130: Ctrl-C."""
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+
+from kubernetes.aio.client.exceptions import ApiException
+from rich.console import Console
+
+from claims_demo import cluster, outcomes, play, preflight, registry, report, screen, settings, waiting
+from claims_demo.board import Board
+from claims_demo.ledger import Ledger
+
+TOLD_IN_A_SENTENCE = (
+    ApiException, cluster.JobFailedError, cluster.NoClusterError, cluster.NoKeyError, outcomes.OutcomesRefusedError,
+    preflight.NotReadyError, registry.RegistryError, waiting.WaitedInVainError,
+)
+"""Troubles of the cluster. Anything else is a fault of the demo, and keeps its traceback."""
+
+
+async def perform(
+    given: settings.Settings, board: Board, console: Console, results: list[play.Result]
+) -> None:
+    """Play with the screen on; ``results`` grows act by act, so that an interrupted play leaves what it had."""
+    shown = asyncio.create_task(screen.show(board, console))
+    try:
+        await preflight.check(given)
+        async with cluster.connect(given.kubeconfig, given.namespace) as kubernetes:
+            token = given.feedback_token or await kubernetes.read_secret(given.feedback_secret)
+            await play.Play(given, kubernetes, board, token=token, results=results).perform()
+    finally:
+        shown.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await shown
+
+
+def find_trouble(results: Sequence[play.Result], ledger: Ledger) -> str | None:
+    """Return why the demo did not come out, or None where it did."""
+    if wrong := [result.verdict.sentence for result in results if not result.verdict.as_told]:
+        return wrong[0]
+    if ledger.failures:
+        return f"{len(ledger.failures)} of {ledger.sent} requests failed"
+    return None
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """Yield the exceptions of a group, or the exception itself."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error
+
+
+def describe(error: BaseException) -> str:
+    """Return what to tell of an expected trouble."""
+    return cluster.describe_api_error(error) if isinstance(error, ApiException) else str(error)
+
+
+def main() -> int:
+    """Run, report, and return the exit code."""
+    given = settings.parse()
+    console = Console(stderr=given.json)
+    board = Board(ledger=Ledger())
+    results: list[play.Result] = []
+    code = 1
+    try:
+        asyncio.run(perform(given, board, console, results))
+        trouble = find_trouble(results, board.ledger)
+        code = 1 if trouble else 0
+    except KeyboardInterrupt:
+        trouble, code = f"stopped by Ctrl-C in act {board.act}", 130
+    except (ExceptionGroup, *TOLD_IN_A_SENTENCE) as error:
+        if not all(isinstance(leaf, TOLD_IN_A_SENTENCE) for leaf in leaves(error)):
+            raise
+        trouble = f"act {board.act}: " + "; ".join(describe(leaf) for leaf in leaves(error))
+    report.show(console, results, board.ledger)
+    report.show_next(console, given)
+    console.print(f"\n{trouble or 'Every act came out as told.'}", markup=False, highlight=False, soft_wrap=True)
+    if given.json:
+        sys.stdout.write(json.dumps(report.as_json(results, board.ledger, trouble), indent=2) + "\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""The four acts: which version comes, what is to become of it, and whether that is what happened."""
+
+import dataclasses
+import enum
+
+from claims_demo.view import View
+
+
+class Ending(enum.StrEnum):
+    """How an act is to end."""
+
+    SERVES = "serves"
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled back"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Act:
+    """One version's way."""
+
+    letter: str
+    title: str
+    version: str
+    training: tuple[str, ...]
+    """Arguments of the training Job."""
+    ending: Ending
+    cause: str | None = None
+    """The metric that takes it back, where it is to be taken back."""
+    stable_before: str | None = None
+    """The version that serves before the act, and after it where this one is rolled back."""
+    limit_seconds: float
+    """From the change of the ClaimsModel to the decision."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """An act is over."""
+
+    as_told: bool
+    sentence: str
+
+
+def judge(act: Act, seen: View) -> Verdict | None:
+    """Return how the act ended, or None while it is under way."""
+    if act.version in seen.rejected:
+        return _judge_rollback(act, seen)
+    if seen.stable != act.version or not seen.is_settled_on(act.version):
+        return None
+    if act.ending is Ending.ROLLED_BACK:
+        return Verdict(
+            as_told=False, sentence=f"{act.version} was promoted, and should have been rolled back for {act.cause}",
+        )
+    return Verdict(as_told=True, sentence=f"{act.version} {act.ending}")
+
+
+def _judge_rollback(act: Act, seen: View) -> Verdict | None:
+    reason = seen.rejected[act.version]
+    if act.ending is not Ending.ROLLED_BACK:
+        return Verdict(
+            as_told=False, sentence=f"{act.version} was rolled back ({reason}), and should have been {act.ending}",
+        )
+    if act.cause is not None and act.cause not in reason.lower():
+        return Verdict(
+            as_told=False,
+            sentence=f"{act.version} was rolled back for another cause than {act.cause}: {reason}",
+        )
+    if seen.stable != act.stable_before or seen.candidate is not None or not seen.ready:
+        return None
+    return Verdict(as_told=True, sentence=f"{act.version} was rolled back: {reason}")
+
+
+ACTS = (
+    Act(
+        letter="a", title="version 1 is trained and serves", version="1.0.0",
+        training=("--demo-version", "1"), ending=Ending.SERVES, limit_seconds=240,
+    ),
+    Act(
+        letter="b", title="version 2, better, goes up by steps and is promoted", version="2.0.0",
+        training=("--demo-version", "2"), ending=Ending.PROMOTED, stable_before="1.0.0", limit_seconds=480,
+    ),
+    Act(
+        letter="c", title="version 3, slow, is rolled back for latency", version="3.0.0",
+        training=("--demo-version", "3"), ending=Ending.ROLLED_BACK, cause="latency", stable_before="2.0.0",
+        limit_seconds=360,
+    ),
+    Act(
+        letter="d", title="version 4, wrong for one line, is rolled back for accuracy", version="4.0.0",
+        training=("--demo-version", "4"), ending=Ending.ROLLED_BACK, cause="accuracy", stable_before="2.0.0",
+        limit_seconds=480,
+    ),
+)
+
+
+def chosen(letters: str) -> tuple[Act, ...]:
+    """Return the acts of ``letters``, in order."""
+    return tuple(act for act in ACTS if act.letter in letters)
