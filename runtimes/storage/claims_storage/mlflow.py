@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import json
 import random
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -133,7 +134,7 @@ class Registry:
                     raise RegistryUnavailable(f"MLflow at {self.url} refused {address}: {trouble}") from error
             except URLError as error:
                 trouble = str(error.reason)
-            except (http.client.HTTPException, OSError, ValueError) as error:
+            except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError, ValueError) as error:
                 trouble = f"{type(error).__name__} {error}".strip()
         raise RegistryUnavailable(f"MLflow at {self.url} gave no answer in {ATTEMPTS} attempts: {trouble}")
 
