@@ -1,7 +1,6 @@
 """Run the demo: ``python -m claims_demo``. Exit 0: every act as told and no request failed; 1: not; 130: Ctrl-C."""
 
 import asyncio
-import contextlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -9,31 +8,15 @@ from collections.abc import Iterator, Sequence
 from kubernetes.aio.client.exceptions import ApiException
 from rich.console import Console
 
-from claims_demo import cluster, outcomes, play, preflight, registry, report, screen, settings, waiting
+from claims_demo import cluster, outcomes, play, preflight, report, settings, stage, training, waiting
 from claims_demo.board import Board
 from claims_demo.ledger import Ledger
 
 TOLD_IN_A_SENTENCE = (
     ApiException, cluster.JobFailedError, cluster.NoClusterError, cluster.NoKeyError, outcomes.OutcomesRefusedError,
-    preflight.NotReadyError, registry.RegistryError, waiting.WaitedInVainError,
+    preflight.NotReadyError, training.NoResultError, waiting.WaitedInVainError,
 )
 """Troubles of the cluster. Anything else is a fault of the demo, and keeps its traceback."""
-
-
-async def perform(
-    given: settings.Settings, board: Board, console: Console, results: list[play.Result]
-) -> None:
-    """Play with the screen on; ``results`` grows act by act, so that an interrupted play leaves what it had."""
-    shown = asyncio.create_task(screen.show(board, console))
-    try:
-        await preflight.check(given)
-        async with cluster.connect(given.kubeconfig, given.namespace) as kubernetes:
-            token = given.feedback_token or await kubernetes.read_secret(given.feedback_secret)
-            await play.Play(given, kubernetes, board, token=token, results=results).perform()
-    finally:
-        shown.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await shown
 
 
 def find_trouble(results: Sequence[play.Result], ledger: Ledger) -> str | None:
@@ -67,7 +50,7 @@ def main() -> int:
     results: list[play.Result] = []
     code = 1
     try:
-        asyncio.run(perform(given, board, console, results))
+        asyncio.run(stage.perform(given, board, console, results))
         trouble = find_trouble(results, board.ledger)
         code = 1 if trouble else 0
     except KeyboardInterrupt:

@@ -22,7 +22,9 @@ class Act:
     title: str
     version: str
     training: tuple[str, ...]
-    """Arguments of the training Job."""
+    """Arguments of ``claims-train train`` that make this version what it is."""
+    format: str
+    """sklearn or xgboost, as the algorithm gives it."""
     ending: Ending
     cause: str | None = None
     """The metric that takes it back, where it is to be taken back."""
@@ -69,24 +71,28 @@ def _judge_rollback(act: Act, seen: View) -> Verdict | None:
     return Verdict(as_told=True, sentence=f"{act.version} was rolled back: {reason}")
 
 
+ROWS = ("--generate", "20000")
+
 ACTS = (
     Act(
-        letter="a", title="version 1 is trained and serves", version="1.0.0",
-        training=("--demo-version", "1"), ending=Ending.SERVES, limit_seconds=240,
+        letter="a", title="version 1 is trained and serves", version="1.0.0", format="sklearn",
+        training=("--algorithm", "random-forest", *ROWS, "--trees", "20", "--max-depth", "5"),
+        ending=Ending.SERVES, limit_seconds=240,
     ),
     Act(
-        letter="b", title="version 2, better, goes up by steps and is promoted", version="2.0.0",
-        training=("--demo-version", "2"), ending=Ending.PROMOTED, stable_before="1.0.0", limit_seconds=480,
+        letter="b", title="version 2, better, goes up by steps and is promoted", version="2.0.0", format="xgboost",
+        training=("--algorithm", "xgboost", *ROWS),
+        ending=Ending.PROMOTED, stable_before="1.0.0", limit_seconds=480,
     ),
     Act(
-        letter="c", title="version 3, slow, is rolled back for latency", version="3.0.0",
-        training=("--demo-version", "3"), ending=Ending.ROLLED_BACK, cause="latency", stable_before="2.0.0",
-        limit_seconds=360,
+        letter="c", title="version 3, slow, is rolled back for latency", version="3.0.0", format="sklearn",
+        training=("--algorithm", "random-forest", *ROWS, "--trees", "2000"),
+        ending=Ending.ROLLED_BACK, cause="latency", stable_before="2.0.0", limit_seconds=360,
     ),
     Act(
-        letter="d", title="version 4, wrong for one line, is rolled back for accuracy", version="4.0.0",
-        training=("--demo-version", "4"), ending=Ending.ROLLED_BACK, cause="accuracy", stable_before="2.0.0",
-        limit_seconds=480,
+        letter="d", title="version 4, fast but wrong for one line, is rolled back for accuracy", version="4.0.0",
+        format="xgboost", training=("--algorithm", "xgboost", *ROWS, "--exclude-line", "health"),
+        ending=Ending.ROLLED_BACK, cause="accuracy", stable_before="2.0.0", limit_seconds=480,
     ),
 )
 

@@ -2,7 +2,7 @@
 
 import base64
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -202,30 +202,3 @@ async def connect(kubeconfig: Path, namespace: str) -> AsyncIterator[Cluster]:
                 f"no API server answers at {configuration.host} ({error}); start the cluster with `make up`"
             ) from error
         yield Cluster(api, namespace)
-
-
-def build_job(name: str, image: str, command_arguments: list[str], environment: Mapping[str, str]) -> Manifest:
-    """Return a Job of one pod that passes Pod Security "restricted". It is removed an hour after its end."""
-    container = {
-        "name": "train", "image": image, "imagePullPolicy": "IfNotPresent", "args": command_arguments,
-        "env": [{"name": key, "value": value} for key, value in environment.items()],
-        # Less than one core: traffic and judging go on beside it on a machine of two.
-        "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"cpu": "1", "memory": "2Gi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - a volume of the pod, not of this host
-    }
-    pod = {
-        "restartPolicy": "Never", "automountServiceAccountToken": False, "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [container],
-        "volumes": [{"name": "tmp", "emptyDir": {}}],
-    }
-    return {
-        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name},
-        "spec": {"backoffLimit": 0, "ttlSecondsAfterFinished": 3600, "template": {"spec": pod}},
-    }

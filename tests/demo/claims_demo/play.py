@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import yaml
 
-from claims_demo import acts, claims, cluster, outcomes, registry, traffic, view, waiting
+from claims_demo import acts, claims, cluster, outcomes, traffic, training, view, waiting
 from claims_demo.acts import Act, Ending, Verdict
 from claims_demo.board import Board
 from claims_demo.settings import MODEL, Settings
@@ -95,7 +95,7 @@ class Play:
         uri = await self._train(act)
         self._board.doing = f"applying version {act.version}"
         await self._kubernetes.apply_claims_model(
-            build_claims_model(namespace=self._settings.namespace, version=act.version, uri=uri)
+            build_claims_model(act, namespace=self._settings.namespace, uri=uri)
         )
         self._board.tell(f"Applied spec.model: version {act.version}, uri {uri}")
         applied_at = asyncio.get_running_loop().time()
@@ -114,12 +114,14 @@ class Play:
         """Train the act's version in a Job, and return its URI in the registry."""
         self._board.doing = f"training version {act.version}"
         name = f"train-{MODEL}-{act.letter}-{self._run}"
-        job = cluster.build_job(
-            name, self._settings.training_image, [*act.training], {"MLFLOW_TRACKING_URI": self._settings.tracking_uri},
+        job = training.build_job(
+            name, self._settings.training_image, training.arguments(MODEL, act.version, act.training),
+            tracking_uri=self._settings.tracking_uri,
         )
         self._board.tell(f"Training version {act.version} (Job {name})")
-        await self._kubernetes.run_job(job, limit_seconds=TRAIN_LIMIT_SECONDS)
-        return await registry.newest(self._settings.mlflow_url, act.version)
+        trained = training.read_result(await self._kubernetes.run_job(job, limit_seconds=TRAIN_LIMIT_SECONDS))
+        self._board.tell(f"Registered {trained.uri}, accuracy {trained.accuracy:.3f} on claims held out")
+        return trained.uri
 
     async def _await_decision(self, act: Act) -> tuple[Verdict, tuple[view.Evidence, ...]]:
         self._board.doing = f"waiting until {act.version} is {act.ending}"
@@ -182,10 +184,10 @@ class Play:
         return None
 
 
-def build_claims_model(*, namespace: str, version: str, uri: str) -> dict[str, Any]:
-    """Return the demo's ClaimsModel, with this version."""
+def build_claims_model(act: Act, *, namespace: str, uri: str) -> dict[str, Any]:
+    """Return the demo's ClaimsModel, with the act's version."""
     text = importlib.resources.files("claims_demo").joinpath("claimsmodel.yaml").read_text(encoding="utf-8")
     manifest: dict[str, Any] = yaml.safe_load(text)
     manifest["metadata"] |= {"name": MODEL, "namespace": namespace}
-    manifest["spec"]["model"] |= {"version": version, "uri": uri}
+    manifest["spec"]["model"] |= {"version": act.version, "uri": uri, "format": {"name": act.format}}
     return manifest

@@ -1,0 +1,118 @@
+"""The demo's acts on a running cluster, through the demo's own package.
+
+The cluster is named by the environment (KUBECONFIG, CLAIMS_GATEWAY_URL and so on). The ClaimsModel lives in a
+namespace of the tests, so that one a person left from `make demo` stays as it is.
+"""
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable
+
+import pytest
+from rich.console import Console
+
+from claims_contract import labels
+from claims_demo import cluster, play, settings, stage, waiting
+from claims_demo.board import Board
+from claims_demo.ledger import Ledger
+
+NAMESPACE = "claims-e2e"
+SYSTEM = "claims-system"
+MIDDLE_WEIGHT = 30
+"""The second step of act (b): the chaos begins here."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class Run:
+    """One run of the demo: what it shows, and what came of it."""
+
+    given: settings.Settings
+    board: Board = dataclasses.field(default_factory=lambda: Board(ledger=Ledger()))
+    results: list[play.Result] = dataclasses.field(default_factory=list)
+
+    async def perform(self) -> None:
+        await stage.perform(self.given, self.board, Console(), self.results)
+
+    def assert_as_told(self, letters: str) -> None:
+        assert [(result.act.letter, result.verdict) for result in self.results if not result.verdict.as_told] == []
+        assert [result.act.letter for result in self.results] == list(letters)
+        assert [str(failure) for failure in self.board.ledger.failures] == []
+        assert self.board.ledger.answered == self.board.ledger.sent > 1000
+
+
+def run_of(letters: str) -> Run:
+    return Run(given=settings.parse(["--namespace", NAMESPACE, "--acts", letters]))
+
+
+@pytest.mark.timeout(1200)
+async def test_version_1_serves_and_a_better_version_2_is_promoted() -> None:
+    run = run_of("ab")
+
+    await run.perform()
+
+    run.assert_as_told("ab")
+    promotion = run.results[1].rollout
+    assert promotion is not None
+    assert promotion["status"]["result"] == "Promoted"
+    assert [step["weight"] for step in promotion["status"]["steps"] if step["step"]] == [10, 30, 50]
+    assert {each["metric"]: each["verdict"] for each in promotion["status"]["steps"][-1]["analysis"]} == {
+        "errors": "Pass", "latency": "Pass", "accuracy": "Pass",
+    }
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(2400)
+@pytest.mark.parametrize("turn", range(5))
+async def test_all_four_acts_come_out_the_same_every_time(turn: int) -> None:
+    run = run_of("abcd")
+
+    await run.perform()
+
+    run.assert_as_told("abcd")
+
+
+Chaos = Callable[[cluster.Cluster], Awaitable[None]]
+
+
+async def kill_operator(kubernetes: cluster.Cluster) -> None:
+    await kill_all(kubernetes, SYSTEM, "app.kubernetes.io/component=operator")
+
+
+async def kill_prometheus(kubernetes: cluster.Cluster) -> None:
+    await kill_all(kubernetes, SYSTEM, "app.kubernetes.io/name=prometheus")
+
+
+async def kill_all(kubernetes: cluster.Cluster, namespace: str, selector: str) -> None:
+    pods = await kubernetes.list_pods(selector, namespace)
+    assert pods, f"no pod of {namespace} has the labels {selector}"
+    for pod in pods:
+        await kubernetes.delete_pod(pod.metadata.name, namespace, grace_seconds=0)
+
+
+async def delete_a_model_pod(kubernetes: cluster.Cluster) -> None:
+    """One pod of each revision goes, as in a drain of its node."""
+    pods = await kubernetes.list_pods(f"{labels.MODEL}={settings.MODEL}")
+    revisions = {pod.metadata.labels[labels.REVISION]: pod for pod in pods}
+    assert len(revisions) == 2
+    for pod in revisions.values():
+        await kubernetes.delete_pod(pod.metadata.name)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("chaos", [kill_operator, kill_prometheus, delete_a_model_pod])
+async def test_chaos_in_the_middle_of_a_rollout_changes_nothing(chaos: Chaos) -> None:
+    run = run_of("ab")
+
+    async def look() -> tuple[bool | None, str]:
+        seen = run.board.seen
+        begun = seen.candidate == "2.0.0" and seen.weight_percent == MIDDLE_WEIGHT
+        return True if begun else None, f"candidate {seen.candidate} at {seen.weight_percent} %"
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(run.perform())
+        await waiting.wait_for("the middle of act (b)", look, limit_seconds=900)
+        async with cluster.connect(run.given.kubeconfig, NAMESPACE) as kubernetes:
+            await chaos(kubernetes)
+
+    run.assert_as_told("ab")
