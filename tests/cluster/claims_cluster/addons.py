@@ -1,0 +1,287 @@
+"""What is installed into a running API server: DNS, metrics, storage, the gateway, KServe and Prometheus."""
+
+import base64
+import concurrent.futures
+import hashlib
+import json
+import shutil
+import string
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from claims_cluster import images, parts, pki, settings
+from claims_cluster.progress import Progress
+from claims_cluster.shell import Failure, run
+
+SCRAPE_CONFIGURATION = settings.CHECKOUT / "manifests" / "monitoring" / "scrape.yaml"
+
+SCRAPE_INTERVAL = "5s"
+"""Shorter than the 15 s a real cluster has, so that a demonstration need not wait."""
+
+Object = dict[str, Any]
+
+
+def kubectl(cluster: settings.Cluster, *arguments: str | Path, stdin: str | None = None) -> str:
+    """Run kubectl as the cluster's administrator."""
+    return run(parts.program("kubectl"), f"--kubeconfig={cluster.kubeconfig}", *arguments, stdin=stdin)
+
+
+def helm(cluster: settings.Cluster, *arguments: str | Path) -> str:
+    """Run Helm as the cluster's administrator."""
+    return run(parts.program("helm"), "--kubeconfig", cluster.kubeconfig, *arguments, timeout_seconds=600)
+
+
+def apply(cluster: settings.Cluster, objects: list[Object]) -> None:
+    """Apply objects by server-side apply."""
+    text = yaml.safe_dump_all(objects)
+    kubectl(
+        cluster,
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--field-manager=local-cluster",
+        "-f",
+        "-",
+        stdin=text,
+    )
+
+
+def install(cluster: settings.Cluster, nodes: list[settings.Node], progress: Progress) -> None:
+    """Install everything; every part can be installed again over itself.
+
+    Raises:
+        Failure: a part could not be installed.
+    """
+    with progress.step("install DNS, metrics and storage", 3):
+        install_base(cluster, nodes)
+    jobs: dict[str, Callable[[settings.Cluster], None]] = {
+        "install Envoy Gateway": install_gateway,
+        "install KServe": install_kserve,
+        "install Prometheus and Alertmanager": install_monitoring,
+    }
+
+    def timed(title: str, job: Callable[[settings.Cluster], None]) -> None:
+        with progress.step(title, 15):
+            job(cluster)
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        running = [pool.submit(timed, title, job) for title, job in jobs.items()]
+        for future in running:
+            future.result()
+
+
+def wait_ready(cluster: settings.Cluster, progress: Progress, timeout_seconds: int = 180) -> None:
+    """Wait until every Deployment of the add-ons is available."""
+    for namespace in ("kube-system", "envoy-gateway-system", "kserve", "monitoring"):
+        with progress.step(f"wait for {namespace}", 10):
+            kubectl(
+                cluster,
+                "wait",
+                "deployment",
+                "--all",
+                "--for=condition=Available",
+                f"--namespace={namespace}",
+                f"--timeout={timeout_seconds}s",
+            )
+
+
+def install_base(cluster: settings.Cluster, nodes: list[settings.Node]) -> None:
+    """Install the storage class and its volumes, CoreDNS and metrics-server."""
+    references = _part_references()
+    manifest = _filled(
+        "base.yaml",
+        coredns=references["coredns"],
+        metrics_server=references["metrics-server"],
+        dns=settings.DNS_SERVICE,
+    )
+    apply(cluster, [*yaml.safe_load_all(manifest), *_volumes(nodes[0])])
+
+
+def _volumes(node: settings.Node) -> list[Object]:
+    objects: list[Object] = []
+    for number in range(1, settings.VOLUMES + 1):
+        place = node.state / "volumes" / str(number)
+        place.mkdir(parents=True, exist_ok=True)
+        place.chmod(0o777)  # A hostPath volume gets no fsGroup; pods run under different users.
+        affinity = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node.name]}
+        objects.append(
+            {
+                "apiVersion": "v1",
+                "kind": "PersistentVolume",
+                "metadata": {"name": f"local-{number}"},
+                "spec": {
+                    "capacity": {"storage": "10Gi"},
+                    "accessModes": ["ReadWriteOnce"],
+                    "storageClassName": "local",
+                    "persistentVolumeReclaimPolicy": "Retain",
+                    "hostPath": {"path": str(place)},
+                    "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [affinity]}]}},
+                },
+            }
+        )
+    return objects
+
+
+def install_gateway(cluster: settings.Cluster) -> None:
+    """Install Envoy Gateway from its own chart; it brings the Gateway API's definitions."""
+    with tempfile.TemporaryDirectory() as scratch:
+        chart = Path(scratch) / "gateway-helm"
+        shutil.copytree(parts.chart("gateway-helm") / "gateway-helm", chart)
+        template = string.Template((chart / "values.tmpl.yaml").read_text())
+        image = _part_references()["envoy-gateway"]
+        (chart / "values.yaml").write_text(
+            template.safe_substitute(GatewayImage=image, GatewayImagePullPolicy="IfNotPresent")
+        )
+        helm(
+            cluster,
+            "upgrade",
+            "--install",
+            "envoy-gateway",
+            chart,
+            "--namespace",
+            "envoy-gateway-system",
+            "--create-namespace",
+            "--set",
+            "topologyInjector.enabled=false",
+            "--set",
+            "deployment.envoyGateway.resources.requests.cpu=50m",
+        )
+    apply(
+        cluster,
+        [
+            {
+                "apiVersion": "gateway.networking.k8s.io/v1",
+                "kind": "GatewayClass",
+                "metadata": {"name": "envoy"},
+                "spec": {"controllerName": "gateway.envoyproxy.io/gatewayclass-controller"},
+            }
+        ],
+    )
+
+
+def install_kserve(cluster: settings.Cluster) -> None:
+    """Install KServe in Standard mode from its own charts, with a webhook certificate of our own."""
+    charts = parts.chart("kserve")
+    helm(
+        cluster,
+        "upgrade",
+        "--install",
+        "kserve-crd",
+        charts / "kserve-crd",
+        "--namespace",
+        "kserve",
+        "--create-namespace",
+    )
+    manager, tag = _part_references()["kserve-manager"].rsplit(":", 1)
+    agent, _ = _part_references()["kserve-agent"].rsplit(":", 1)
+    rendered = run(
+        parts.program("helm"),
+        "template",
+        "kserve",
+        charts / "kserve-resources",
+        "--namespace",
+        "kserve",
+        "--set",
+        f"kserve.controller.image={manager}",
+        "--set",
+        f"kserve.controller.tag={tag}",
+        "--set",
+        "kserve.controller.imagePullPolicy=IfNotPresent",
+        "--set",
+        f"kserve.agent.image={agent}",
+        "--set",
+        f"kserve.agent.tag={tag}",
+        "--set",
+        "kserve.controller.deploymentMode=Standard",
+        "--set",
+        "kserve.controller.gateway.disableIngressCreation=true",
+        "--set",
+        "kserve.controller.resources.limits.cpu=1",
+        "--set",
+        "kserve.controller.resources.limits.memory=500Mi",
+        "--set",
+        "kserve.controller.resources.requests.cpu=20m",
+    )
+    objects = [found for found in yaml.safe_load_all(rendered) if found]
+    # Its default storage container would need an image that is not here; cert-manager is not here either.
+    unwanted = {"Certificate", "Issuer", "ClusterStorageContainer"}
+    objects = [found for found in objects if found["kind"] not in unwanted]
+    for found in objects:
+        if found["kind"] == "Deployment":
+            _keep_only_the_manager(found)
+    _certify_webhooks(cluster, objects)
+    apply(cluster, objects)
+
+
+def _keep_only_the_manager(deployment: Object) -> None:
+    """Leave the proxy out that guards its metrics, whose image is not here; ours starts the manager by itself."""
+    pod = deployment["spec"]["template"]["spec"]
+    pod["containers"] = [container for container in pod["containers"] if container["name"] == "manager"]
+    pod["containers"][0].pop("command")
+
+
+def _certify_webhooks(cluster: settings.Cluster, objects: list[Object]) -> None:
+    service = "kserve-webhook-server-service.kserve.svc"
+    authority = pki.Authority(cluster.state / "pki")
+    certificate, key = authority.issue("kserve-webhook", service, alternative_names=(f"DNS:{service}",))
+    bundle = base64.b64encode(authority.certificate.read_bytes()).decode()
+    for found in objects:
+        for webhook in found.get("webhooks", []):
+            webhook["clientConfig"]["caBundle"] = bundle
+        found["metadata"].get("annotations", {}).pop("cert-manager.io/inject-ca-from", None)
+    objects.append(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "kubernetes.io/tls",
+            "metadata": {"name": "kserve-webhook-server-cert", "namespace": "kserve"},
+            "data": {
+                "tls.crt": base64.b64encode(certificate.read_bytes()).decode(),
+                "tls.key": base64.b64encode(key.read_bytes()).decode(),
+            },
+        }
+    )
+
+
+def install_monitoring(cluster: settings.Cluster) -> None:
+    """Install Prometheus, which scrapes as manifests/monitoring/scrape.yaml says, and Alertmanager."""
+    configuration = yaml.safe_load(SCRAPE_CONFIGURATION.read_text())
+    configuration.setdefault("global", {}).update(scrape_interval=SCRAPE_INTERVAL, evaluation_interval=SCRAPE_INTERVAL)
+    configuration["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": ["alertmanager.monitoring:9093"]}]}]}
+    text = json.dumps(configuration, indent=1)
+    references = _part_references()
+    manifest = _filled(
+        "monitoring.yaml",
+        prometheus=references["prometheus"],
+        alertmanager=references["alertmanager"],
+        prometheus_node_port=str(settings.PROMETHEUS_NODE_PORT),
+        alertmanager_node_port=str(settings.ALERTMANAGER_NODE_PORT),
+        configuration_digest=hashlib.sha256(text.encode()).hexdigest()[:12],
+    )
+    objects = list(yaml.safe_load_all(manifest))
+    objects.insert(
+        1,
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "prometheus", "namespace": "monitoring"},
+            "data": {"prometheus.yaml": text},
+        },
+    )
+    apply(cluster, objects)
+
+
+def _filled(name: str, **values: str) -> str:
+    text = (settings.HERE / "manifests" / name).read_text()
+    try:
+        return string.Template(text).substitute(values)
+    except KeyError as missing:
+        raise Failure(f"tests/cluster/manifests/{name} names {missing}, which nothing fills in.") from missing
+
+
+def _part_references() -> dict[str, str]:
+    return {image.name: image.reference for image in images.part_images()}
