@@ -7,19 +7,19 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from kserve import InferOutput
+from kserve import InferOutput  # type: ignore[import-untyped]
 
 from claims_demo import claims, traffic, waiting
 from claims_demo.ledger import Ledger
 
 
 def test_the_pace_makes_up_for_a_short_delay() -> None:
-    assert traffic.pace(now=10.0, due=10.4, interval_seconds=0.1) == (pytest.approx(0.4), pytest.approx(10.5))
-    assert traffic.pace(now=10.9, due=10.4, interval_seconds=0.1) == (0.0, pytest.approx(10.5))
+    assert traffic.pace(now=10.0, due=10.4, interval_seconds=0.1) == pytest.approx((0.4, 10.5))
+    assert traffic.pace(now=10.9, due=10.4, interval_seconds=0.1) == pytest.approx((0.0, 10.5))
 
 
 def test_the_pace_sends_no_burst_after_a_long_sleep() -> None:
-    assert traffic.pace(now=70.0, due=10.4, interval_seconds=0.1) == (0.0, pytest.approx(70.1))
+    assert traffic.pace(now=70.0, due=10.4, interval_seconds=0.1) == pytest.approx((0.0, 70.1))
 
 
 @pytest.mark.parametrize(
