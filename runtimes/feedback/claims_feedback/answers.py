@@ -15,6 +15,7 @@ class Reason(StrEnum):
     """Why a request was refused. They are label values of a metric: never rename, only add."""
 
     MALFORMED = "malformed"
+    INCOMPLETE = "incomplete"
     UNSUPPORTED = "unsupported"
     TOO_LARGE = "too_large"
     UNAUTHORIZED = "unauthorized"

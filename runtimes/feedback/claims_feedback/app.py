@@ -23,7 +23,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -72,13 +72,17 @@ class Service:
         """Count what an endpoint answers, and turn our errors into answers."""
 
         async def answer(request: Request) -> Response:
+            status = 500
             try:
                 response = await endpoint(request)
+                status = response.status_code
             except errors.FeedbackError as error:
                 refused = answers.refusal_of(error)
+                status = refused.status
                 self._instruments.refusals.labels(path, refused.reason.value).inc()
-                response = answers.render(refused)
-            self._instruments.requests.labels(path, str(response.status_code)).inc()
+                return answers.render(refused)
+            finally:
+                self._instruments.requests.labels(path, str(status)).inc()
             return response
 
         return Route(path, answer, methods=[method])
@@ -109,8 +113,8 @@ class Service:
         found = await run_in_threadpool(
             store.read_totals,
             self._settings.database,
-            namespace=request.query_params.get("namespace"),
-            model=request.query_params.get("model"),
+            namespace=request.query_params.get("namespace") or None,
+            model=request.query_params.get("model") or None,
         )
         strata = [
             dataclasses.asdict(totals.stratum)
@@ -147,10 +151,13 @@ class Service:
         if declared.isdigit() and int(declared) > limit:
             raise answers.too_large(limit)
         body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise answers.too_large(limit)
+        try:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise answers.too_large(limit)
+        except ClientDisconnect as error:
+            raise Refused(400, Reason.INCOMPLETE, "The connection ended before the body did.") from error
         return bytes(body)
 
     def _authorize(self, authorization: str) -> None:

@@ -10,7 +10,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -23,6 +23,11 @@ PROBLEMS_MAX = 20
 """How many problems an answer lists; the sender sees the rest once these are mended."""
 
 LARGEST = 2**31 - 1
+
+SPECVERSION: Final = "1.0"
+
+CHOICES: Final = {"decision": tuple(join.Decision), "outcome": tuple(join.Outcome), "specversion": (SPECVERSION,)}
+"""What the fields of a few fixed values may say, for the sentence about one that says something else."""
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -201,6 +206,8 @@ def _decode(body: bytes, kind: type[T], where: str) -> T:
         return msgspec.json.decode(body, type=kind)
     except msgspec.DecodeError as error:  # A ValidationError is one too.
         raise errors.Unacceptable((_problem(error, where),)) from error
+    except RecursionError as error:
+        raise _unacceptable(where, "Expected JSON of a few levels, got one nested without end") from error
     except UnicodeDecodeError as error:
         raise _unacceptable(where, f"Expected UTF-8: {error}") from error
 
@@ -208,7 +215,10 @@ def _decode(body: bytes, kind: type[T], where: str) -> T:
 def _problem(error: msgspec.DecodeError, where: str) -> Problem:
     """Split msgspec's sentence, ``Expected `int`, got `str` - at `$.data.row` ``, into where and what."""
     what, _, at = str(error).partition(" - at `$")
-    return Problem(index=None, where=_join_path(where, at.removesuffix("`")), what=what)
+    path = at.removesuffix("`")
+    if what.startswith("Invalid enum value"):
+        what += f", expected one of {', '.join(CHOICES[path.rpartition('.')[2]])}"
+    return Problem(index=None, where=_join_path(where, path), what=what)
 
 
 def _unacceptable(where: str, what: str) -> errors.Unacceptable:
