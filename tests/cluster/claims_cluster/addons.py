@@ -218,10 +218,12 @@ def install_kserve(cluster: settings.Cluster) -> None:
 
 
 def _keep_only_the_manager(deployment: Object) -> None:
-    """Leave the proxy out that guards its metrics, whose image is not here; ours starts the manager by itself."""
+    """Leave the proxy out that guards its metrics, whose image is not here, and ask early whether it is ready."""
     pod = deployment["spec"]["template"]["spec"]
     pod["containers"] = [container for container in pod["containers"] if container["name"] == "manager"]
-    pod["containers"][0].pop("command")
+    manager = pod["containers"][0]
+    manager.pop("command")  # The image starts the manager by itself.
+    manager["readinessProbe"].update(initialDelaySeconds=1, periodSeconds=1)
 
 
 def _certify_webhooks(cluster: settings.Cluster, objects: list[Object]) -> None:
@@ -233,7 +235,8 @@ def _certify_webhooks(cluster: settings.Cluster, objects: list[Object]) -> None:
         for webhook in found.get("webhooks", []):
             webhook["clientConfig"]["caBundle"] = bundle
         found["metadata"].get("annotations", {}).pop("cert-manager.io/inject-ca-from", None)
-    objects.append(
+    objects.insert(
+        0,  # Before the Deployment that mounts it, whose pod would wait a minute for it otherwise.
         {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -243,7 +246,7 @@ def _certify_webhooks(cluster: settings.Cluster, objects: list[Object]) -> None:
                 "tls.crt": base64.b64encode(certificate.read_bytes()).decode(),
                 "tls.key": base64.b64encode(key.read_bytes()).decode(),
             },
-        }
+        },
     )
 
 

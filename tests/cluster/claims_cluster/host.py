@@ -62,9 +62,11 @@ def _missing_kernel_features() -> str:
         missing.append("packet filtering on bridges (modprobe br_netfilter)")
     if not components.controllers():
         missing.append("cgroups (mount them under /sys/fs/cgroup)")
-    for name in ("mnt", "net", "pid", "ipc", "uts"):
-        if not Path(f"/proc/self/ns/{name}").exists():
-            missing.append(f"{name} namespaces")
+    missing.extend(
+        f"{name} namespaces"
+        for name in ("mnt", "net", "pid", "ipc", "uts")
+        if not Path(f"/proc/self/ns/{name}").exists()
+    )
     return "The kernel lacks " + ", ".join(missing) + "." if missing else ""
 
 

@@ -144,8 +144,10 @@ def prepare(cluster: settings.Cluster, nodes: list[settings.Node]) -> None:
         run("openssl", "genrsa", "-out", service_account_key, "2048")
     inside = f"https://{first.address}:6443"
     identities = [("admin", "claims-admin", "system:masters", cluster.kubeconfig, f"https://{cluster.api_address}")]
-    for program in ("kube-controller-manager", "kube-scheduler", "kube-proxy"):
-        identities.append((program, f"system:{program}", "", folder / f"{program}.kubeconfig", inside))
+    identities.extend(
+        (program, f"system:{program}", "", folder / f"{program}.kubeconfig", inside)
+        for program in ("kube-controller-manager", "kube-scheduler", "kube-proxy")
+    )
     for node in nodes:
         target = folder / f"{node.name}.kubeconfig"
         identities.append((node.name, f"system:node:{node.name}", "system:nodes", target, inside))
