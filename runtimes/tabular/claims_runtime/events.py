@@ -24,11 +24,11 @@ SENT_TOTAL: Final = Counter(
 DROPPED_TOTAL: Final = Counter(
     "claims_prediction_events_dropped",
     "Prediction events given up: the queue was full (overflow), the feedback service refused them (refused), "
-    "or the pod ended before they could be sent (shutdown).",
+    "the pod ended before they could be sent (shutdown), or a fault of the runtime (fault).",
     ["reason"],
 )
-OVERFLOW, REFUSED, SHUTDOWN = "overflow", "refused", "shutdown"
-for _reason in (OVERFLOW, REFUSED, SHUTDOWN):
+OVERFLOW, REFUSED, SHUTDOWN, FAULT = "overflow", "refused", "shutdown", "fault"
+for _reason in (OVERFLOW, REFUSED, SHUTDOWN, FAULT):
     DROPPED_TOTAL.labels(_reason)
 
 BATCH_EVENTS: Final = 200
@@ -106,8 +106,14 @@ class Emitter:
             while self._queue or not self._closing:
                 await self._wait_for_batch()
                 batch = [self._queue.popleft() for _ in range(min(BATCH_EVENTS, len(self._queue)))]
-                if batch:
+                if not batch:
+                    continue
+                try:
                     await self._deliver(session, batch)
+                except Exception:
+                    # Without this loop no evidence ever leaves the pod again, so one batch must not end it.
+                    _logger.exception("%d prediction events are lost", len(batch))
+                    DROPPED_TOTAL.labels(FAULT).inc(len(batch))
 
     async def _wait_for_batch(self) -> None:
         if len(self._queue) < BATCH_EVENTS and not self._closing:
