@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from claims_training import generator, schema
-from claims_training.errors import TrainingError
+from claims_training.errors import InvalidSetting, TrainingError
 
 _SEMANTIC_VERSION: Final = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
 _ALGORITHMS: Final = (
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         return int(options.run(options))
-    except (TrainingError, ValueError) as error:
+    except (TrainingError, OSError) as error:
         print(f"claims-train: {error}", file=sys.stderr)
         return 2
 
@@ -214,5 +214,5 @@ def _semantic_version(text: str) -> str:
 def _model_name(text: str) -> str:
     try:
         return schema.check_model_name(text)
-    except ValueError as error:
+    except InvalidSetting as error:
         raise argparse.ArgumentTypeError(str(error)) from error

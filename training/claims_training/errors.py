@@ -1,6 +1,7 @@
 """What training refuses, as one tree.
 
 * TrainingError                     # the message says what to write instead; exit code 2
+  + InvalidSetting                  # an argument is out of its bounds
   + InvalidTable(problems)          # the claims table does not fit the schema
   + PackageFolderInUse              # the folder to write holds something else
   + RegistryError
@@ -27,6 +28,10 @@ class Problem:
 
 class TrainingError(Exception):
     """Root of everything that the command reports in one message."""
+
+
+class InvalidSetting(TrainingError, ValueError):
+    """An argument is out of its bounds."""
 
 
 class InvalidTable(TrainingError):

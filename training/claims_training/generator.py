@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from claims_training import schema
+from claims_training.errors import InvalidSetting
 
 BLOCK_ROWS: Final = 1024
 FIRST_REPORT: Final = np.datetime64("2024-01-01T00:00:00", "s")
@@ -113,7 +114,7 @@ class Settings:
         ):
             if not low <= getattr(self, name) <= high:
                 msg = f"{name} is {getattr(self, name)}; write a number from {low} to {high}"
-                raise ValueError(msg)
+                raise InvalidSetting(msg)
 
 
 def generate(
@@ -128,7 +129,7 @@ def generate(
     """Return claims number ``start`` to ``start + rows - 1`` of ``seed``; see `Settings` for the rest."""
     if rows < 1 or start < 0 or start + rows > 10**12:
         msg = f"rows is {rows} and start is {start}; write rows of 1 or more, and a start of 0 or more"
-        raise ValueError(msg)
+        raise InvalidSetting(msg)
     settings = Settings(seed=seed, drift=drift, missing_share=missing_share, label_delay_days=label_delay_days)
     first, last = start // BLOCK_ROWS, (start + rows - 1) // BLOCK_ROWS
     blocks = [_block(settings, number) for number in range(first, last + 1)]
@@ -142,7 +143,7 @@ def outcomes_of(claim_ids: Sequence[str], *, drift: float = 0.0) -> npt.NDArray[
         found = _CLAIM_ID.fullmatch(claim_id)
         if found is None:
             msg = f"{claim_id!r} is not the id of a generated claim: those read claim-<seed>-<number>"
-            raise ValueError(msg)
+            raise InvalidSetting(msg)
         seed, index = int(found[1]), int(found[2])
         block = _block(Settings(seed=seed, drift=drift), index // BLOCK_ROWS)
         outcomes[row] = block.outcomes[index % BLOCK_ROWS]

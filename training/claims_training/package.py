@@ -59,17 +59,22 @@ class Package:
     digest: str
 
 
-def write(folder: pathlib.Path, model: models.Model, about: Description) -> Package:
-    """Write the package to ``folder``, whole or not at all; a package that is there is replaced.
-
-    The samples' answers come from the files as written, read back, so they hold for what is served.
-    """
+def check_folder(folder: pathlib.Path) -> None:
+    """Raise `PackageFolderInUse` where ``folder`` exists and is neither empty nor a package."""
     if folder.exists() and not folder.is_dir():
         msg = f"{folder} is a file; name a folder"
         raise PackageFolderInUse(msg)
     if folder.exists() and any(folder.iterdir()) and not (folder / tensors.PACKAGE_FILE).exists():
         msg = f"{folder} holds files that are not a model package; name a new folder, or empty this one"
         raise PackageFolderInUse(msg)
+
+
+def write(folder: pathlib.Path, model: models.Model, about: Description) -> Package:
+    """Write the package to ``folder``, whole or not at all; a package that is there is replaced.
+
+    The samples' answers come from the files as written, read back, so they hold for what is served.
+    """
+    check_folder(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
         draft = pathlib.Path(scratch) / "package"

@@ -5,6 +5,7 @@ import re
 from typing import Final, Literal
 
 from claims_contract import tensors
+from claims_training.errors import InvalidSetting
 
 CLAIM_ID: Final = tensors.CLAIM_ID
 """Column of text, unique: names the claim. Never a feature."""
@@ -71,8 +72,8 @@ LINES: Final = FEATURES[0].categories
 
 
 def check_model_name(name: str) -> str:
-    """Return ``name`` when Kubernetes could carry it as a label too; raise ValueError otherwise."""
+    """Return ``name`` when Kubernetes could carry it as a label too; raise `InvalidSetting` otherwise."""
     if _MODEL_NAME.fullmatch(name) is None:
         msg = f"{name!r} is no model name: write lower-case letters, digits and '-' only, 63 at most, like claim-risk"
-        raise ValueError(msg)
+        raise InvalidSetting(msg)
     return name

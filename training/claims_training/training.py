@@ -49,6 +49,7 @@ class Trained:
 
 def train(order: Order, *, now: dt.datetime) -> Trained:
     """Train as ordered and write the package to ``order.folder``; the same order gives the same digest."""
+    package.check_folder(order.folder)  # Before minutes of training, not after.
     frame, source = _load(order)
     parts = evaluation.split(frame, order.split, order.seed)
     rows = parts.training[~parts.training["line"].isin(order.excluded_lines)]
