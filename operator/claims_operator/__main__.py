@@ -1,0 +1,117 @@
+"""``python -m claims_operator``: settings → the operator, until SIGTERM or the loss of its Lease."""
+
+import asyncio
+import datetime as dt
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from claims_operator import handlers, http
+from claims_operator.adapters import clock
+from claims_operator.adapters.kubernetes import Cluster
+from claims_operator.adapters.prometheus import Prometheus
+from claims_operator.adapters.registry import Registry
+from claims_operator.collector import Collector
+from claims_operator.core.facts import Platform
+from claims_operator.errors import InvalidSettings
+from claims_operator.lease import Lease
+from claims_operator.publishing import Metrics, Publisher
+from claims_operator.settings import Settings
+from claims_operator.tick import Ticker
+from claims_operator.worker import Worker
+
+
+async def run(settings: Settings, kubeconfig: Path | None, stop: asyncio.Event) -> bool:
+    """Work until ``stop`` is set; return whether the Lease was held to the end."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    timeout = settings.request_timeout_seconds
+    async with (
+        http.serve(registry, settings.http_port),
+        await Cluster.connect(kubeconfig=kubeconfig, request_timeout_seconds=timeout) as cluster,
+        Registry(settings.mlflow_url, request_timeout_seconds=timeout) as models,
+    ):
+        lease = Lease(
+            cluster,
+            namespace=settings.operator_namespace,
+            identity=settings.identity,
+            lease_seconds=settings.lease_seconds,
+            utc_now=clock.now,
+            monotonic=time.monotonic,
+        )
+        if not await _unless(stop, lease.acquire()):
+            return True
+        metrics.leader.set(1)
+        worker = Worker(
+            build_ticker(settings, cluster, models, metrics).tick,
+            metrics,
+            resync_seconds=settings.resync_seconds,
+            deadline_seconds=settings.tick_deadline_seconds,
+        )
+        watching = asyncio.create_task(handlers.watch(worker.wake, kubeconfig, stop))
+        lost = await _unless(stop, lease.hold())
+        stop.set()
+        await worker.close()
+        await watching
+        if not lost:
+            await lease.release()
+        return not lost
+
+
+def build_ticker(settings: Settings, cluster: Cluster, models: Registry, metrics: Metrics) -> Ticker:
+    """Put the parts of a tick together."""
+    prometheus = Prometheus(settings.prometheus_url, timeout_seconds=settings.request_timeout_seconds)
+    return Ticker(
+        cluster=cluster,
+        registry=models,
+        collector=Collector(prometheus, least_seconds=settings.snapshot_seconds, monotonic=time.monotonic),
+        publisher=Publisher(cluster, metrics, identity=settings.identity, audit=sys.stdout, now=clock.now),
+        platform=Platform(
+            gateway_name=settings.gateway_name,
+            gateway_namespace=settings.gateway_namespace,
+            route_domain=settings.route_domain,
+            serving_runtime=settings.serving_runtime,
+            feedback_url=settings.feedback_url,
+            settle=dt.timedelta(seconds=settings.settle_seconds),
+            drain=dt.timedelta(seconds=settings.drain_seconds),
+        ),
+        now=clock.now,
+    )
+
+
+async def _unless(stop: asyncio.Event, work: "asyncio._CoroutineLike[None]") -> bool:
+    """Return True when ``work`` ended, False when ``stop`` was set before; ``work`` is then abandoned."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    done, pending = await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    if working in done:
+        working.result()
+        return True
+    return False
+
+
+async def main() -> int:
+    """Run with the settings of the environment; return the exit code."""
+    try:
+        settings = Settings.from_environment(os.environ)
+    except InvalidSettings as error:
+        sys.stderr.write("".join(f"claims-operator: {problem}\n" for problem in error.problems))
+        return 2
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    kubeconfig = os.environ.get("KUBECONFIG")
+    return 0 if await run(settings, Path(kubeconfig) if kubeconfig else None, stop) else 1
+
+
+if __name__ == "__main__":
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    sys.exit(asyncio.run(main()))

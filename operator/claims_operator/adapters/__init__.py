@@ -1,0 +1,1 @@
+"""The outside world: Kubernetes, Prometheus, the model registry and the clock."""

@@ -1,0 +1,1 @@
+"""The resources as the API server knows them: types, defaults, rules and names."""

@@ -1,0 +1,55 @@
+"""Recorded status → the ClaimsRollout of the attempt: what was seen under each set of weights, and how it ended."""
+
+import datetime as dt
+
+from claims_operator.api.status import ClaimsModelStatus, ClaimsRolloutStatus, Result, StepRecord
+
+
+def record_attempt(before: ClaimsRolloutStatus, status: ClaimsModelStatus) -> ClaimsRolloutStatus:
+    """Return the latest attempt's record, brought up to the ClaimsModel's status."""
+    candidate, last = status.candidate, status.last_attempt
+    if candidate is not None:
+        return before.model_copy(
+            update={
+                "result": Result.RUNNING,
+                "reason": status.reason,
+                "message": status.message,
+                "weight": candidate.weight,
+                "started_at": candidate.started_at,
+                "steps": _steps(before, status),
+            }
+        )
+    if last is None or last.attempt != status.traffic.attempt:
+        return before
+    return before.model_copy(
+        update={
+            "result": last.result,
+            "reason": last.reason,
+            "message": last.message,
+            "weight": 100 if last.result == Result.PROMOTED else 0,
+            "started_at": before.started_at or last.finished_at,
+            "finished_at": last.finished_at,
+            "steps": _closed(before.steps, last.finished_at),
+        }
+    )
+
+
+def _steps(before: ClaimsRolloutStatus, status: ClaimsModelStatus) -> tuple[StepRecord, ...]:
+    candidate, traffic = status.candidate, status.traffic
+    if candidate is None or candidate.step == 0 or candidate.step_started_at is None:
+        return before.steps
+    earlier = tuple(step for step in before.steps if step.epoch != traffic.epoch)
+    current = StepRecord(
+        epoch=traffic.epoch,
+        step=candidate.step,
+        weight=candidate.weight,
+        started_at=candidate.step_started_at,
+        analysis=status.analysis,
+    )
+    return (*_closed(earlier, candidate.step_started_at), current)
+
+
+def _closed(steps: tuple[StepRecord, ...], at: dt.datetime) -> tuple[StepRecord, ...]:
+    return tuple(
+        step if step.finished_at is not None else step.model_copy(update={"finished_at": at}) for step in steps
+    )

@@ -1,0 +1,196 @@
+"""Decision → status: what is recorded before anything is applied."""
+
+import datetime as dt
+from typing import Any, Final
+
+from claims_operator.api.quantities import to_timedelta
+from claims_operator.api.reasons import Reason
+from claims_operator.api.status import (
+    Candidate,
+    ClaimsModelStatus,
+    LastAttempt,
+    Rejected,
+    Result,
+    Retiring,
+    Revision,
+    Traffic,
+)
+from claims_operator.core.decision import Begin, Decision, Hold, Promote, RollBack, Shift, Withdraw
+from claims_operator.core.facts import Facts
+
+REJECTED_LIMIT: Final = 10
+"""So many rejected revisions are remembered; the oldest are forgotten first."""
+
+
+def record(facts: Facts, decision: Decision) -> ClaimsModelStatus:
+    """Return the status that carries out a decision, and moves retiring revisions one step further out."""
+    status = facts.status
+    match decision:
+        case Hold():
+            # Only while nothing else moves: one change of the route at a time.
+            return _retire(facts, status)
+        case Begin():
+            return _begin(facts, status, decision)
+        case Shift():
+            return _shift(facts, status, decision)
+        case Promote():
+            return _promote(facts, status, decision)
+        case RollBack():
+            return _end(facts, _reject(facts, status, decision), Result.ROLLED_BACK, decision)
+        case Withdraw():
+            return _end(facts, status, Result.WITHDRAWN, decision)
+
+
+def _begin(facts: Facts, status: ClaimsModelStatus, decision: Begin) -> ClaimsModelStatus:
+    revision = decision.target.revision
+    # A revision that is still warm is taken up again where it stands in the route.
+    slot = next((old.slot for old in status.retiring if old.revision == revision), None)
+    attempt = status.traffic.attempt + 1
+    candidate = Candidate(
+        **_served(decision.target), slot=slot, attempt=attempt, started_at=facts.now, step=0, weight=0
+    )
+    return status.model_copy(
+        update={
+            "candidate": candidate,
+            "retiring": tuple(old for old in status.retiring if old.revision != revision),
+            "traffic": Traffic(attempt=attempt, epoch=0, changed_at=facts.now),
+            "analysis": (),
+        }
+    )
+
+
+def _shift(facts: Facts, status: ClaimsModelStatus, decision: Shift) -> ClaimsModelStatus:
+    candidate = _candidate(status)
+    slot = candidate.slot if candidate.slot is not None else _free_slot(status)
+    moved = candidate.model_copy(
+        update={"slot": slot, "step": decision.step, "weight": decision.weight, "step_started_at": facts.now}
+    )
+    return status.model_copy(update={"candidate": moved, "traffic": _next_epoch(facts, status)})
+
+
+def _promote(facts: Facts, status: ClaimsModelStatus, decision: Promote) -> ClaimsModelStatus:
+    candidate = _candidate(status)
+    slot = candidate.slot if candidate.slot is not None else _free_slot(status)
+    warm_until = facts.now + to_timedelta(facts.spec.rollout.scale_down_delay)
+    return status.model_copy(
+        update={
+            "stable": Revision(**_served(candidate), slot=slot),
+            "candidate": None,
+            "retiring": status.retiring + _retiring(status.stable, warm_until),
+            "traffic": _next_epoch(facts, status),
+            "last_attempt": _last_attempt(facts, candidate, Result.PROMOTED, decision),
+        }
+    )
+
+
+def _end(facts: Facts, status: ClaimsModelStatus, result: Result, decision: RollBack | Withdraw) -> ClaimsModelStatus:
+    """Give all requests to stable; the candidate leaves the route when its last requests were answered."""
+    candidate = _candidate(status)
+    return status.model_copy(
+        update={
+            "candidate": None,
+            "retiring": status.retiring + _retiring(candidate, facts.now + facts.platform.drain),
+            "traffic": _next_epoch(facts, status),
+            "last_attempt": _last_attempt(facts, candidate, result, decision),
+        }
+    )
+
+
+def _reject(facts: Facts, status: ClaimsModelStatus, decision: RollBack) -> ClaimsModelStatus:
+    candidate = _candidate(status)
+    rejected = Rejected(
+        revision=candidate.revision,
+        version=candidate.version,
+        reason=decision.reason,
+        message=decision.message[:4096],
+        at=facts.now,
+        generation=facts.generation,
+    )
+    others = tuple(old for old in status.rejected if old.revision != candidate.revision)
+    return status.model_copy(update={"rejected": (*others, rejected)[-REJECTED_LIMIT:]})
+
+
+def _retire(facts: Facts, status: ClaimsModelStatus) -> ClaimsModelStatus:
+    """Route first, pods last: each step waits for the gateway's word on the one before."""
+    route = facts.route
+    if route is None or not route.programmed:
+        return status
+    kept = []
+    for old in status.retiring:
+        if old.slot is not None:
+            leaves = facts.now >= old.remove_after and route.weights.get(old.revision, 0) == 0
+            kept.append(old.model_copy(update={"slot": None}) if leaves else old)
+        elif old.out_since is None:
+            is_out = old.revision not in route.weights
+            kept.append(old.model_copy(update={"out_since": facts.now}) if is_out else old)
+        elif facts.now < old.out_since + facts.platform.drain:
+            kept.append(old)
+    return _close_gaps(facts, status.model_copy(update={"retiring": tuple(kept)}))
+
+
+def _close_gaps(facts: Facts, status: ClaimsModelStatus) -> ClaimsModelStatus:
+    """Number the slots from 0 without gaps, in their order: a slot is an index in the route's list of backends."""
+    slots = sorted(revision.slot for revision in in_route(status) if revision.slot is not None)
+    before = sorted(revision.slot for revision in in_route(facts.status) if revision.slot is not None)
+    if slots == before:
+        return status
+    number = {slot: index for index, slot in enumerate(slots)}
+
+    def renumbered(revision: Revision) -> Revision:
+        return revision if revision.slot is None else revision.model_copy(update={"slot": number[revision.slot]})
+
+    return status.model_copy(
+        update={
+            "stable": status.stable and renumbered(status.stable),
+            "candidate": status.candidate and renumbered(status.candidate),
+            "retiring": tuple(renumbered(old) for old in status.retiring),
+            # No weight changed, so the stratum stays; but the gateway's counters change their names.
+            "traffic": status.traffic.model_copy(update={"changed_at": facts.now}),
+        }
+    )
+
+
+def in_route(status: ClaimsModelStatus) -> tuple[Revision, ...]:
+    """Return the revisions with a slot, by slot."""
+    known = (status.stable, status.candidate, *status.retiring)
+    return tuple(
+        sorted((item for item in known if item is not None and item.slot is not None), key=lambda item: item.slot or 0)
+    )
+
+
+def _free_slot(status: ClaimsModelStatus) -> int:
+    return len(in_route(status))
+
+
+def _next_epoch(facts: Facts, status: ClaimsModelStatus) -> Traffic:
+    return Traffic(attempt=status.traffic.attempt, epoch=status.traffic.epoch + 1, changed_at=facts.now)
+
+
+def _retiring(revision: Revision | None, remove_after: dt.datetime) -> tuple[Retiring, ...]:
+    """Return the revision as one that retires; nothing where no request can have reached it."""
+    if revision is None or revision.slot is None:
+        return ()
+    return (Retiring(**_served(revision), slot=revision.slot, remove_after=remove_after),)
+
+
+def _served(revision: Revision) -> dict[str, Any]:
+    """Return the fields that every form of a revision has, but its slot."""
+    return {name: getattr(revision, name) for name in Revision.model_fields if name != "slot"}
+
+
+def _candidate(status: ClaimsModelStatus) -> Candidate:
+    if status.candidate is None:
+        raise AssertionError("this decision is made only while a candidate is under way")
+    return status.candidate
+
+
+def _last_attempt(
+    facts: Facts, candidate: Candidate, result: Result, decision: Promote | RollBack | Withdraw
+) -> LastAttempt:
+    return LastAttempt(
+        attempt=candidate.attempt,
+        result=result,
+        reason=Reason(decision.reason),
+        message=decision.message,
+        finished_at=facts.now,
+    )
