@@ -86,7 +86,7 @@ ACTS = (
     ),
     Act(
         letter="c", title="version 3, slow, is rolled back for latency", version="3.0.0", format="sklearn",
-        training=("--algorithm", "random-forest", *ROWS, "--trees", "2000"),
+        training=("--algorithm", "random-forest", *ROWS, "--trees", "7000", "--max-depth", "7", "--rows-per-tree", "0.05"),
         ending=Ending.ROLLED_BACK, cause="latency", stable_before="2.0.0", limit_seconds=360,
     ),
     Act(
