@@ -13,8 +13,6 @@ from claims_cluster.shell import Failure, run, succeeds
 
 REGISTRY = "localhost/claims"
 
-USER = "65532:65532"
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PartImage:
@@ -25,6 +23,7 @@ class PartImage:
     files: dict[str, Path]
     entrypoint: tuple[str, ...]
     with_base: bool = False
+    user: str = "65532:65532"
 
     @property
     def reference(self) -> str:
@@ -82,9 +81,10 @@ def write_archive(target: Path, image: PartImage) -> None:
             "os": "linux",
             "config": {
                 "Entrypoint": list(image.entrypoint),
-                "User": USER,
+                "User": image.user,
                 "Env": ["PATH=/usr/local/bin:/usr/bin:/bin"],
             },
+            "history": [{"created_by": "claims_cluster"} for _ in digests],
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]},
         }
     ).encode()
@@ -291,7 +291,9 @@ def _certificate_arguments() -> tuple[str, ...]:
 def _base_reference() -> str:
     reference = f"{REGISTRY}/base:{parts.base_image().stem}"
     if not succeeds(*BUILDAH, "inspect", "--type", "image", reference):
-        image = PartImage(name="base", tag=parts.base_image().stem, files={}, entrypoint=("/bin/sh",), with_base=True)
+        image = PartImage(
+            name="base", tag=parts.base_image().stem, files={}, entrypoint=("/bin/sh",), with_base=True, user="0:0"
+        )
         archive = settings.cache_directory() / "images" / "base.tar"
         parts.written_once(archive, lambda target: write_archive(target, image))
         run(*BUILDAH, "pull", "--quiet", f"docker-archive:{archive}")
