@@ -1,0 +1,144 @@
+"""Which requests were bad: from counters per kind, and outcome totals, to the counts that are tested."""
+
+from collections.abc import Iterable, Mapping
+
+from claims_operator.core import queries
+from claims_operator.core.counters import Source
+from claims_operator.core.evidence import ERRORS, Trouble
+from claims_operator.core.limits import Window
+from claims_operator.core.snapshot import (
+    INFINITE_EDGE,
+    Backend,
+    Counter,
+    OutcomeTotal,
+    Snapshot,
+    bucket_kind,
+    grpc_kind,
+    http_kind,
+)
+from claims_sequential import Counts, Pair
+
+RULES = (queries.GRPC_RULE, queries.REST_RULE)
+WRONG_RESULTS = ("fp", "fn")
+
+
+def readings_of(snapshot: Snapshot, window: Window) -> list[tuple[int, int, Counter]]:
+    """Return rule, slot and counter of every gateway series of the two that are compared."""
+    slots = [slot for slot in (window.stable_slot, window.candidate_slot) if slot is not None]
+    backends = [
+        Backend(namespace=window.namespace, route=window.name, rule=rule, slot=slot) for rule in RULES for slot in slots
+    ]
+    return [
+        (backend.rule, backend.slot, counter) for backend in backends for counter in snapshot.gateway.get(backend, ())
+    ]
+
+
+def sums_of(readings: Iterable[tuple[int, int, Counter]]) -> dict[Source, float]:
+    """Return the sum over the gateway's pods."""
+    sums: dict[Source, float] = {}
+    for rule, slot, counter in readings:
+        source = (rule, slot, counter.kind)
+        sums[source] = sums.get(source, 0.0) + counter.value
+    return sums
+
+
+def requests(metric: str, counted: Mapping[Source, float], slot: int | None, threshold_milliseconds: int) -> Counts:
+    """Return the requests of a slot and how many of them failed (`errors`) or were slow (`latency`)."""
+    if slot is None:
+        return Counts()
+    return _failed(counted, slot) if metric == ERRORS else _slow(counted, slot, threshold_milliseconds)
+
+
+def _failed(counted: Mapping[Source, float], slot: int) -> Counts:
+    """REST by HTTP class. gRPC by status; an HTTP fault that carries no status is a failed request of its own."""
+    rest_total, rest_faults = _http(counted, queries.REST_RULE, slot)
+    http_total, http_faults = _http(counted, queries.GRPC_RULE, slot)
+    statuses = [counted.get((queries.GRPC_RULE, slot, grpc_kind(status)), 0.0) for status in range(17)]
+    faults = sum(statuses[status] for status in queries.FAULT_STATUSES)
+    without_status = min(http_faults, max(0.0, http_total - sum(statuses)))
+    return Counts(total=rest_total + sum(statuses) + without_status, bad=rest_faults + faults + without_status)
+
+
+def _http(counted: Mapping[Source, float], rule: int, slot: int) -> tuple[float, float]:
+    total = sum(counted.get((rule, slot, http_kind(str(number))), 0.0) for number in range(1, 6))
+    return total, counted.get((rule, slot, http_kind(queries.FAULT_CLASS)), 0.0)
+
+
+def _slow(counted: Mapping[Source, float], slot: int, threshold_milliseconds: int) -> Counts:
+    total = sum(counted.get((rule, slot, INFINITE_EDGE), 0.0) for rule in RULES)
+    fast = sum(counted.get((rule, slot, bucket_kind(threshold_milliseconds)), 0.0) for rule in RULES)
+    return Counts(total=max(total, fast), bad=max(total - fast, 0.0))
+
+
+def trouble_with_errors(sums: Mapping[Source, float]) -> Trouble | None:
+    """Return why failed requests cannot be counted: over HTTP a failed gRPC request is a 200."""
+    answered = sum(
+        value for (rule, _, kind), value in sums.items() if rule == queries.GRPC_RULE and kind == http_kind("2")
+    )
+    has_status = any(rule == queries.GRPC_RULE and kind.startswith("grpc:") for rule, _, kind in sums)
+    if not answered or has_status:
+        return None
+    return Trouble(
+        is_error=False,
+        message=f"the gateway answered {answered:.0f} gRPC requests but counts no gRPC statuses, so failed ones cannot"
+        " be told; set telemetry.metrics.enableGRPCStats: true in its EnvoyProxy",
+    )
+
+
+def trouble_with_latency(edges: tuple[float, ...], threshold_milliseconds: int) -> Trouble | None:
+    """Return why slow requests cannot be counted: their number is known at the edges of buckets only."""
+    if not edges:
+        return Trouble(is_error=False, message="the gateway has not counted the time of any request yet")
+    if float(threshold_milliseconds) in edges:
+        return None
+    listed = ", ".join(f"{edge:g}" for edge in edges)
+    return Trouble(
+        is_error=True,
+        message=f"thresholdMilliseconds {threshold_milliseconds} is no edge of the gateway's latency buckets;"
+        f" use one of {listed}",
+    )
+
+
+def outcomes_before(totals: Iterable[OutcomeTotal], window: Window) -> Counts:
+    """Return stable's outcomes of other attempts."""
+    return _outcomes(
+        (total.result, total.value)
+        for total in totals
+        if total.revision == window.stable_revision and total.attempt != window.attempt
+    )
+
+
+def new_outcomes(
+    totals: Iterable[OutcomeTotal], seen: Mapping[str, float], window: Window
+) -> tuple[dict[int, Pair], dict[str, float]]:
+    """Return the attempt's outcomes that were not seen yet, by epoch, and what is seen now.
+
+    Totals come from a database: they start at 0 with their stratum, and one that is lower than before comes from a
+    replica that lags behind, never from a reset.
+    """
+    highest = dict(seen)
+    grown: dict[tuple[int, str], list[tuple[str, float]]] = {}
+    for total in totals:
+        if total.attempt != window.attempt or total.revision not in (window.stable_revision, window.candidate_revision):
+            continue
+        key = f"{total.revision}/{total.epoch}/{total.result}"
+        growth = total.value - highest.get(key, 0.0)
+        if growth > 0:
+            highest[key] = total.value
+            grown.setdefault((total.epoch, total.revision), []).append((total.result, growth))
+    batches = {
+        epoch: Pair(
+            stable=_outcomes(grown.get((epoch, window.stable_revision or ""), ())),
+            candidate=_outcomes(grown.get((epoch, window.candidate_revision), ())),
+        )
+        for epoch in sorted({epoch for epoch, _ in grown})
+    }
+    return batches, highest
+
+
+def _outcomes(counts: Iterable[tuple[str, float]]) -> Counts:
+    total = bad = 0.0
+    for result, count in counts:
+        total += count
+        bad += count if result in WRONG_RESULTS else 0.0
+    return Counts(total=total, bad=bad)

@@ -1,0 +1,93 @@
+"""Which PromQL is asked, and what the gateway's and the feedback service's metrics mean."""
+
+import re
+from typing import Final
+
+from claims_contract import metrics
+from claims_operator.core.limits import Limits, Window
+
+HTTP_ANSWERS: Final = "envoy_cluster_upstream_rq_xx"
+"""Counter of HTTP answers by class, per backendRef."""
+RESPONSE_CLASS_LABEL: Final = "envoy_response_code_class"
+REQUEST_TIME_BUCKET: Final = "envoy_cluster_upstream_rq_time_bucket"
+"""Histogram of request times; its edges are milliseconds."""
+GRPC_ANSWERS_PREFIX: Final = "envoy_cluster_grpc_"
+"""Counters of gRPC answers, one per status number. They exist when the EnvoyProxy sets
+``telemetry.metrics.enableGRPCStats: true``."""
+CLUSTER_LABEL: Final = "envoy_cluster_name"
+CLUSTER_PATTERN: Final = re.compile(r"httproute/([^/]+)/([^/]+)/rule/(\d+)/backend/(\d+)")
+"""What Envoy Gateway calls a backendRef: namespace, route, index of the rule, index of the backendRef."""
+
+GRPC_RULE: Final = 0
+"""Index of our HTTPRoutes' rule for gRPC."""
+REST_RULE: Final = 1
+"""Index of our HTTPRoutes' rule for REST."""
+
+FAULT_CLASS: Final = "5"
+"""HTTP answers that are the server's fault."""
+
+FAULT_STATUSES: Final = (2, 4, 13, 14, 15)
+"""gRPC statuses that are the server's fault: UNKNOWN (an exception nobody caught), DEADLINE_EXCEEDED (too slow for the
+caller), INTERNAL, UNAVAILABLE (no healthy pod, connection lost), DATA_LOSS. The others tell of the caller: CANCELLED,
+INVALID_ARGUMENT, NOT_FOUND, the rights and preconditions, RESOURCE_EXHAUSTED (too large or too many, as HTTP 429) and
+UNIMPLEMENTED (a method that does not exist, as HTTP 404)."""
+
+
+def gateway_counters(thresholds: frozenset[int], *, window_seconds: int) -> str:
+    """Return the query for all gateway counters of all ClaimsModels: raw samples of the last ``window_seconds``.
+
+    ``thresholds``: the latency thresholds in use, in milliseconds. A range, not an instant: only so does Prometheus
+    return the time of each scrape, and nothing older.
+    """
+    edges = [rf"{edge}(\\.0)?" for edge in sorted(thresholds)]  # Prometheus 3 writes 250 as 250.0.
+    le = "|".join(["", *edges, r"\\+Inf"])  # The empty one: counters, which have no such label.
+    names = f"{HTTP_ANSWERS}|{GRPC_ANSWERS_PREFIX}[0-9]+|{REQUEST_TIME_BUCKET}"
+    selector = f'__name__=~"{names}",{CLUSTER_LABEL}=~"httproute/.+/rule/[0-9]+/backend/[0-9]+",le=~"{le}"'
+    return f"{{{selector}}}[{window_seconds}s]"
+
+
+def outcome_totals(*, window_seconds: int) -> str:
+    """Return the query for the outcomes of all ClaimsModels: raw samples of the last ``window_seconds``."""
+    return f"{metrics.OUTCOMES_TOTAL}[{window_seconds}s]"
+
+
+def latency_edges() -> str:
+    """Return the query for the edges of the gateway's latency buckets."""
+    return f'group by (le) ({REQUEST_TIME_BUCKET}{{{CLUSTER_LABEL}=~"httproute/.+"}})'
+
+
+def shown_errors(window: Window) -> str:
+    """Return the query that shows a person the counters behind `errors`."""
+    names = f"{HTTP_ANSWERS}|{GRPC_ANSWERS_PREFIX}[0-9]+"
+    return (
+        f"sum by (__name__, {CLUSTER_LABEL}, {RESPONSE_CLASS_LABEL}) "
+        f'({{__name__=~"{names}",{CLUSTER_LABEL}=~"{_clusters(window)}"}})'
+    )
+
+
+def shown_latency(window: Window, threshold_milliseconds: int) -> str:
+    """Return the query that shows a person the counters behind `latency`."""
+    le = rf"{threshold_milliseconds}(\\.0)?|\\+Inf"
+    return f'sum by ({CLUSTER_LABEL}, le) ({REQUEST_TIME_BUCKET}{{{CLUSTER_LABEL}=~"{_clusters(window)}",le=~"{le}"}})'
+
+
+def shown_accuracy(window: Window) -> str:
+    """Return the query that shows a person the counters behind `accuracy`."""
+    return (
+        f"max by (revision, epoch, result) ({metrics.OUTCOMES_TOTAL}"
+        f'{{model_namespace="{window.namespace}",model_name="{window.name}",attempt="{window.attempt}"}})'
+    )
+
+
+def shown(metric: str, window: Window, limits: Limits) -> str:
+    """Return the query that shows a person the counters behind a metric."""
+    if metric == "latency" and limits.latency is not None:
+        return shown_latency(window, limits.latency.threshold_milliseconds)
+    return shown_accuracy(window) if metric == "accuracy" else shown_errors(window)
+
+
+def _clusters(window: Window) -> str:
+    slots = [slot for slot in (window.stable_slot, window.candidate_slot) if slot is not None]
+    either = "|".join(str(slot) for slot in sorted(slots))
+    name = window.name.replace(".", r"\\.")  # Escaped for the regular expression, and again for PromQL's string.
+    return f"httproute/{window.namespace}/{name}/rule/[0-9]+/backend/({either})"

@@ -1,0 +1,80 @@
+"""Is the candidate's rate of bad events above a fixed limit, or below it?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from claims_sequential.counts import Counts, clip_rate
+from claims_sequential.logs import log_mean_exp, weighted_log
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneSampleTest:
+    """Exact sequential test of one Bernoulli rate against a limit: a mixture of Wald's likelihood ratios.
+
+    Paper: Wald 1945, "Sequential tests of statistical hypotheses"; as an e-process: Ramdas, Grünwald, Vovk, Shafer
+    2023, "Game-theoretic statistics and safe anytime-valid inference" (arXiv 2210.01948).
+    Assumptions: given the past, each observation of a batch is Bernoulli, independently, with a rate on the null
+    hypothesis' side of the limit; it may differ from batch to batch; batch sizes do not depend on the batch's bad
+    events; ``power`` comes from the past only.
+    Guarantee: P(ever log_e_value >= log(1/alpha)) <= alpha under the null hypothesis, exact at every sample size. It
+    holds on the whole side of the limit because a Bernoulli likelihood ratio is monotone in the number of bad events.
+    """
+
+    limit: float
+    """Border of the null hypothesis, in (0, 1)."""
+    alternatives: tuple[float, ...]
+    """Rates in (0, 1), all above the limit (testing ``rate <= limit``) or all below (testing ``rate >= limit``)."""
+    log_values: tuple[float, ...]
+    """Logarithm of the likelihood ratio for each alternative."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.limit < 1:
+            raise ValueError(f"a limit must be between 0 and 1, not {self.limit}")
+        sides = {rate > self.limit for rate in self.alternatives if 0 < rate < 1 and rate != self.limit}
+        if len(sides) != 1 or len(self.log_values) != len(self.alternatives):
+            raise ValueError(f"alternatives must be rates on one side of {self.limit}, not {self.alternatives}")
+
+    @classmethod
+    def that_rate_is_above(cls, limit: float, effects: Sequence[float]) -> Self:
+        """Start a test of ``rate <= limit``; ``effects`` are distances above it; those beyond 1 are left out."""
+        rates = tuple(limit + effect for effect in effects if limit + effect < 1) or ((1 + limit) / 2,)
+        return cls(limit=limit, alternatives=rates, log_values=(0.0,) * len(rates))
+
+    @classmethod
+    def that_rate_is_below(cls, limit: float, fractions: Sequence[float]) -> Self:
+        """Start a test of ``rate >= limit``; ``fractions`` of the limit, in (0, 1), are the alternatives."""
+        rates = tuple(limit * fraction for fraction in fractions)
+        return cls(limit=limit, alternatives=rates, log_values=(0.0,) * len(rates))
+
+    @property
+    def log_e_value(self) -> float:
+        """Natural logarithm of the e-value: the mean over the alternatives."""
+        return log_mean_exp(self.log_values)
+
+    def after(self, counts: Counts, *, power: float = 1.0) -> Self:
+        """Return the test after one batch; ``power`` in (0, 1] damps it as in `TwoSampleTest.after`."""
+        added = (self._log_ratio(counts, clip_rate(rate)) for rate in self.alternatives)
+        return replace(
+            self, log_values=tuple(old + power * new for old, new in zip(self.log_values, added, strict=True))
+        )
+
+    def _log_ratio(self, counts: Counts, rate: float) -> float:
+        if (rate > self.limit) != (self.alternatives[0] > self.limit) or rate == self.limit:
+            return 0.0  # A limit nearer to 0 or 1 than the clipping: the alternative is gone.
+        return weighted_log(counts.bad, rate, self.limit) + weighted_log(
+            counts.total - counts.bad, 1 - rate, 1 - self.limit
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the whole state; `from_json` continues the same test."""
+        return {"limit": self.limit, "alternatives": list(self.alternatives), "logs": list(self.log_values)}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """Read what `to_json` returned."""
+        return cls(
+            limit=float(data["limit"]),
+            alternatives=tuple(map(float, data["alternatives"])),
+            log_values=tuple(map(float, data["logs"])),
+        )

@@ -1,0 +1,144 @@
+"""Is the candidate's rate of bad events worse than stable's, or at least not worse by a margin?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from claims_sequential.counts import Pair, clip_rate
+from claims_sequential.logs import log_mean_exp, weighted_log
+
+RELATIVE_PRECISION = 1e-15
+MAX_ITERATIONS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoSampleTest:
+    """Exact sequential test of two Bernoulli rates, batch by batch, stratum by stratum.
+
+    Paper: Turner, Ly, Grünwald 2024, "Generic E-variables for exact sequential k-sample tests that allow for optional
+    stopping" (arXiv 2106.02693); margins and strata: Turner, Grünwald (arXiv 2203.09785, 2302.11401).
+    Assumptions: given the past, each observation of a batch is Bernoulli with its arm's rate, independently; the sizes
+    of a batch do not depend on its own bad events; the rates may change from batch to batch at will, as long as their
+    difference stays in the null hypothesis; ``stable_rate`` and ``power`` come from the past only.
+    Guarantee: under the null hypothesis the expected e-value is at most 1 at every look, so
+    P(ever log_e_value >= log(1/alpha)) <= alpha. Exact at every sample size.
+    """
+
+    null_difference: float
+    """Border of the null hypothesis for candidate - stable, in (-1, 1)."""
+    effects: tuple[float, ...]
+    """Alternatives, as distances of candidate - stable from the border: positive tests ``<= border``, negative
+    tests ``>= border``. All of one sign, none 0."""
+    log_values: tuple[float, ...]
+    """Logarithm of the likelihood ratio for each alternative."""
+
+    def __post_init__(self) -> None:
+        if not -1 < self.null_difference < 1:
+            raise ValueError(f"the border must be between -1 and 1, not {self.null_difference}")
+        if not self.effects or not (all(e > 0 for e in self.effects) or all(e < 0 for e in self.effects)):
+            raise ValueError(f"effects must be all positive or all negative, not {self.effects}")
+        if len(self.log_values) != len(self.effects):
+            raise ValueError("there must be one log value per effect")
+
+    @classmethod
+    def that_candidate_is_worse(cls, effects: Sequence[float], *, border: float = 0.0) -> Self:
+        """Start a test of ``candidate - stable <= border``; rejecting it is a reason to roll back."""
+        ups = tuple(abs(effect) for effect in effects)
+        return cls(null_difference=border, effects=ups, log_values=(0.0,) * len(ups))
+
+    @classmethod
+    def that_candidate_is_not_worse_by(cls, margin: float, effects: Sequence[float]) -> Self:
+        """Start a test of ``candidate - stable >= margin``; rejecting it is a reason to promote."""
+        downs = tuple(-abs(effect) for effect in effects)
+        return cls(null_difference=margin, effects=downs, log_values=(0.0,) * len(downs))
+
+    @property
+    def log_e_value(self) -> float:
+        """Natural logarithm of the e-value: the mean over the alternatives."""
+        return log_mean_exp(self.log_values)
+
+    def after(self, batch: Pair, *, stable_rate: float, power: float = 1.0) -> Self:
+        """Return the test after one batch of one stratum.
+
+        ``stable_rate``: stable's rate as it looked before this batch. ``power`` in (0, 1] damps the batch's evidence
+        where counts vary more than Bernoulli's; the guarantee holds by Jensen's inequality.
+        """
+        if batch.is_empty:
+            return self
+        stable_rate = clip_rate(stable_rate)
+        added = (self._log_ratio(batch, stable_rate, effect) for effect in self.effects)
+        return replace(
+            self, log_values=tuple(old + power * new for old, new in zip(self.log_values, added, strict=True))
+        )
+
+    def _log_ratio(self, batch: Pair, stable_rate: float, effect: float) -> float:
+        border = self.null_difference
+        candidate_rate = clip_rate(stable_rate + border + effect)
+        if (candidate_rate - stable_rate - border) * effect <= 0:
+            return 0.0  # Clipping moved the alternative into the null hypothesis: nothing to be learnt.
+        stable, candidate = batch.stable, batch.candidate
+        null_rate = project(
+            stable_rate, candidate_rate, border, stable_total=stable.total, candidate_total=candidate.total
+        )
+        return (
+            weighted_log(stable.bad, stable_rate, null_rate)
+            + weighted_log(stable.total - stable.bad, 1 - stable_rate, 1 - null_rate)
+            + weighted_log(candidate.bad, candidate_rate, null_rate + border)
+            + weighted_log(candidate.total - candidate.bad, 1 - candidate_rate, 1 - null_rate - border)
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the whole state; `from_json` continues the same test."""
+        return {"border": self.null_difference, "effects": list(self.effects), "logs": list(self.log_values)}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """Read what `to_json` returned."""
+        return cls(
+            null_difference=float(data["border"]),
+            effects=tuple(map(float, data["effects"])),
+            log_values=tuple(map(float, data["logs"])),
+        )
+
+
+def project(
+    stable_rate: float, candidate_rate: float, border: float, *, stable_total: float, candidate_total: float
+) -> float:
+    """Return stable's rate ``a`` in the point ``(a, a + border)`` nearest to the alternative.
+
+    Nearest by ``stable_total * KL(stable_rate || a) + candidate_total * KL(candidate_rate || a + border)``, which is
+    convex in ``a``. The test is valid only at the minimum itself, so this runs to convergence: safeguarded Newton on
+    the derivative times its (positive) denominators, a cubic without poles. Rates are in (0, 1); one total is positive.
+    """
+    low, high = sorted((stable_rate, candidate_rate - border))
+    low, high = max(low, 0.0, -border), min(high, 1.0, 1.0 - border)
+    if not stable_total or not candidate_total or low >= high:
+        own = stable_rate if stable_total else candidate_rate - border
+        return min(max(own, 0.0, -border), 1.0, 1.0 - border)
+    if border == 0:
+        return (stable_total * stable_rate + candidate_total * candidate_rate) / (stable_total + candidate_total)
+
+    def slope(a: float) -> tuple[float, float]:
+        b = a + border
+        left, right = b * (1 - b), a * (1 - a)
+        value = stable_total * (a - stable_rate) * left + candidate_total * (b - candidate_rate) * right
+        derivative = stable_total * (left + (a - stable_rate) * (1 - 2 * b)) + candidate_total * (
+            right + (b - candidate_rate) * (1 - 2 * a)
+        )
+        return value, derivative
+
+    rate, last_step = (low + high) / 2, 2 * (high - low)
+    for _ in range(MAX_ITERATIONS):
+        value, derivative = slope(rate)
+        if value > 0:
+            high = rate
+        else:
+            low = rate
+        newton = rate - value / derivative if derivative else low
+        is_safe = low <= newton <= high and abs(newton - rate) < last_step / 2
+        following = newton if is_safe else (low + high) / 2
+        last_step = abs(following - rate)
+        rate = following
+        if last_step <= RELATIVE_PRECISION * rate:
+            break
+    return rate
