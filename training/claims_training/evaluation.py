@@ -6,7 +6,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn import metrics  # type: ignore[import-untyped]
+from sklearn import metrics
 
 from claims_training import models, schema
 

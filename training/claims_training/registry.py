@@ -56,11 +56,12 @@ def wait_until_up(tracking_uri: str, *, timeout_seconds: float) -> None:
             if answer.ok:
                 return
             said = f"status {answer.status_code}: {answer.text[:200]}"
-        if time.monotonic() >= deadline:
+        left_seconds = deadline - time.monotonic()
+        if left_seconds <= 0:
             msg = f"no MLflow server answered at {tracking_uri} within {timeout_seconds:g} s; the last try gave {said}"
             raise RegistryUnavailable(msg)
         _log.info("waiting for MLflow at %s (%s)", tracking_uri, said)
-        time.sleep(_SECONDS_BETWEEN_TRIES)
+        time.sleep(min(_SECONDS_BETWEEN_TRIES, left_seconds))
 
 
 def register(
