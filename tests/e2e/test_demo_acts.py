@@ -56,7 +56,9 @@ async def test_version_1_serves_and_a_better_version_2_is_promoted() -> None:
     assert promotion["status"]["result"] == "Promoted"
     assert [step["weight"] for step in promotion["status"]["steps"] if step["step"]] == [10, 30, 50]
     assert {each["metric"]: each["verdict"] for each in promotion["status"]["steps"][-1]["analysis"]} == {
-        "errors": "Pass", "latency": "Pass", "accuracy": "Pass",
+        "errors": "Pass",
+        "latency": "Pass",
+        "accuracy": "Pass",
     }
 
 

@@ -13,8 +13,14 @@ from claims_demo.board import Board
 from claims_demo.ledger import Ledger
 
 TOLD_IN_A_SENTENCE = (
-    ApiException, cluster.JobFailedError, cluster.NoClusterError, cluster.NoKeyError, outcomes.OutcomesRefusedError,
-    preflight.NotReadyError, training.NoResultError, waiting.WaitedInVainError,
+    ApiException,
+    cluster.JobFailedError,
+    cluster.NoClusterError,
+    cluster.NoKeyError,
+    outcomes.OutcomesRefusedError,
+    preflight.NotReadyError,
+    training.NoResultError,
+    waiting.WaitedInVainError,
 )
 """Troubles of the cluster. Anything else is a fault of the demo, and keeps its traceback."""
 

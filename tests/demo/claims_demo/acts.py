@@ -50,7 +50,8 @@ def judge(act: Act, seen: View) -> Verdict | None:
         return None
     if act.ending is Ending.ROLLED_BACK:
         return Verdict(
-            as_told=False, sentence=f"{act.version} was promoted, and should have been rolled back for {act.cause}",
+            as_told=False,
+            sentence=f"{act.version} was promoted, and should have been rolled back for {act.cause}",
         )
     return Verdict(as_told=True, sentence=f"{act.version} {act.ending}")
 
@@ -59,7 +60,8 @@ def _judge_rollback(act: Act, seen: View) -> Verdict | None:
     reason = seen.rejected[act.version]
     if act.ending is not Ending.ROLLED_BACK:
         return Verdict(
-            as_told=False, sentence=f"{act.version} was rolled back ({reason}), and should have been {act.ending}",
+            as_told=False,
+            sentence=f"{act.version} was rolled back ({reason}), and should have been {act.ending}",
         )
     if act.cause is not None and act.cause not in reason.lower():
         return Verdict(
@@ -75,24 +77,55 @@ ROWS = ("--generate", "20000")
 
 ACTS = (
     Act(
-        letter="a", title="version 1 is trained and serves", version="1.0.0", format="sklearn",
+        letter="a",
+        title="version 1 is trained and serves",
+        version="1.0.0",
+        format="sklearn",
         training=("--algorithm", "random-forest", *ROWS, "--trees", "20", "--max-depth", "5"),
-        ending=Ending.SERVES, limit_seconds=240,
+        ending=Ending.SERVES,
+        limit_seconds=240,
     ),
     Act(
-        letter="b", title="version 2, better, goes up by steps and is promoted", version="2.0.0", format="xgboost",
+        letter="b",
+        title="version 2, better, goes up by steps and is promoted",
+        version="2.0.0",
+        format="xgboost",
         training=("--algorithm", "xgboost", *ROWS),
-        ending=Ending.PROMOTED, stable_before="1.0.0", limit_seconds=480,
+        ending=Ending.PROMOTED,
+        stable_before="1.0.0",
+        limit_seconds=480,
     ),
     Act(
-        letter="c", title="version 3, slow, is rolled back for latency", version="3.0.0", format="sklearn",
-        training=("--algorithm", "random-forest", *ROWS, "--trees", "7000", "--max-depth", "7", "--rows-per-tree", "0.05"),
-        ending=Ending.ROLLED_BACK, cause="latency", stable_before="2.0.0", limit_seconds=360,
+        letter="c",
+        title="version 3, slow, is rolled back for latency",
+        version="3.0.0",
+        format="sklearn",
+        training=(
+            "--algorithm",
+            "random-forest",
+            *ROWS,
+            "--trees",
+            "7000",
+            "--max-depth",
+            "7",
+            "--rows-per-tree",
+            "0.05",
+        ),
+        ending=Ending.ROLLED_BACK,
+        cause="latency",
+        stable_before="2.0.0",
+        limit_seconds=360,
     ),
     Act(
-        letter="d", title="version 4, fast but wrong for one line, is rolled back for accuracy", version="4.0.0",
-        format="xgboost", training=("--algorithm", "xgboost", *ROWS, "--exclude-line", "health"),
-        ending=Ending.ROLLED_BACK, cause="accuracy", stable_before="2.0.0", limit_seconds=480,
+        letter="d",
+        title="version 4, fast but wrong for one line, is rolled back for accuracy",
+        version="4.0.0",
+        format="xgboost",
+        training=("--algorithm", "xgboost", *ROWS, "--exclude-line", "health"),
+        ending=Ending.ROLLED_BACK,
+        cause="accuracy",
+        stable_before="2.0.0",
+        limit_seconds=480,
     ),
 )
 

@@ -34,14 +34,19 @@ class Cluster:
     async def ensure_namespace(self) -> None:
         """Make the namespace, with Pod Security "restricted"."""
         manifest = {
-            "apiVersion": "v1", "kind": "Namespace",
+            "apiVersion": "v1",
+            "kind": "Namespace",
             "metadata": {
                 "name": self.namespace,
                 "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
             },
         }
         await self._core.patch_namespace(
-            self.namespace, manifest, field_manager=FIELD_MANAGER, force=True, _content_type=APPLY,
+            self.namespace,
+            manifest,
+            field_manager=FIELD_MANAGER,
+            force=True,
+            _content_type=APPLY,
             _request_timeout=REQUEST_TIMEOUT_SECONDS,
         )
 
@@ -58,8 +63,16 @@ class Cluster:
     async def apply_claims_model(self, manifest: Manifest) -> None:
         """Server-side apply, refusing fields that the CRD does not know."""
         await self._custom.patch_namespaced_custom_object(
-            labels.GROUP, labels.VERSION, self.namespace, "claimsmodels", manifest["metadata"]["name"], manifest,
-            field_manager=FIELD_MANAGER, force=True, field_validation="Strict", _content_type=APPLY,
+            labels.GROUP,
+            labels.VERSION,
+            self.namespace,
+            "claimsmodels",
+            manifest["metadata"]["name"],
+            manifest,
+            field_manager=FIELD_MANAGER,
+            force=True,
+            field_validation="Strict",
+            _content_type=APPLY,
             _request_timeout=REQUEST_TIMEOUT_SECONDS,
         )
 
@@ -67,7 +80,11 @@ class Cluster:
         """Return the ClaimsModel, or None where there is none."""
         try:
             found = await self._custom.get_namespaced_custom_object(
-                labels.GROUP, labels.VERSION, self.namespace, "claimsmodels", name,
+                labels.GROUP,
+                labels.VERSION,
+                self.namespace,
+                "claimsmodels",
+                name,
                 _request_timeout=REQUEST_TIMEOUT_SECONDS,
             )
         except ApiException as error:
@@ -79,7 +96,11 @@ class Cluster:
     async def list_rollouts(self, name: str) -> list[Manifest]:
         """Return the ClaimsRollouts of a ClaimsModel, oldest first."""
         found = await self._custom.list_namespaced_custom_object(
-            labels.GROUP, labels.VERSION, self.namespace, "claimsrollouts", label_selector=f"{labels.MODEL}={name}",
+            labels.GROUP,
+            labels.VERSION,
+            self.namespace,
+            "claimsrollouts",
+            label_selector=f"{labels.MODEL}={name}",
             _request_timeout=REQUEST_TIMEOUT_SECONDS,
         )
         items = cast("Manifest", found)["items"]
@@ -89,7 +110,11 @@ class Cluster:
         """Delete it and wait until it, its rollouts and its pods are gone. Returns whether there was one."""
         try:
             await self._custom.delete_namespaced_custom_object(
-                labels.GROUP, labels.VERSION, self.namespace, "claimsmodels", name,
+                labels.GROUP,
+                labels.VERSION,
+                self.namespace,
+                "claimsmodels",
+                name,
                 _request_timeout=REQUEST_TIMEOUT_SECONDS,
             )
         except ApiException as error:
@@ -112,14 +137,18 @@ class Cluster:
     async def list_pods(self, selector: str, namespace: str | None = None) -> list[Any]:
         """Return the pods that ``selector`` matches."""
         found = await self._core.list_namespaced_pod(
-            namespace or self.namespace, label_selector=selector, _request_timeout=REQUEST_TIMEOUT_SECONDS,
+            namespace or self.namespace,
+            label_selector=selector,
+            _request_timeout=REQUEST_TIMEOUT_SECONDS,
         )
         return list(found.items)
 
     async def delete_pod(self, name: str, namespace: str | None = None, *, grace_seconds: int | None = None) -> None:
         """Delete one pod; ``grace_seconds`` 0 kills it, None leaves the pod its own period."""
         await self._core.delete_namespaced_pod(
-            name, namespace or self.namespace, grace_period_seconds=grace_seconds,
+            name,
+            namespace or self.namespace,
+            grace_period_seconds=grace_seconds,
             _request_timeout=REQUEST_TIMEOUT_SECONDS,
         )
 
@@ -127,7 +156,9 @@ class Cluster:
         """Run a Job to its end and return what its pod printed; a failed Job raises `JobFailedError`."""
         name = manifest["metadata"]["name"]
         await self._batch.create_namespaced_job(
-            self.namespace, cast("client.V1Job", manifest), field_validation="Strict",
+            self.namespace,
+            cast("client.V1Job", manifest),
+            field_validation="Strict",
             _request_timeout=REQUEST_TIMEOUT_SECONDS,
         )
 

@@ -63,7 +63,14 @@ class OutcomePoster:
     """Posts due outcomes about once a second until it is cancelled."""
 
     def __init__(
-        self, *, url: str, token: str, namespace: str, model: str, schedule: Schedule, ledger: Ledger,
+        self,
+        *,
+        url: str,
+        token: str,
+        namespace: str,
+        model: str,
+        schedule: Schedule,
+        ledger: Ledger,
     ) -> None:
         """``url`` is the feedback service's base address, ``token`` its bearer token."""
         self._url = url.rstrip("/") + events.OUTCOMES_PATH
@@ -106,7 +113,9 @@ class OutcomePoster:
 
     def _item(self, _due: float, claim_id: str, positive: bool) -> dict[str, Any]:
         return {
-            "namespace": self._namespace, "model": self._model, "claimId": claim_id,
+            "namespace": self._namespace,
+            "model": self._model,
+            "claimId": claim_id,
             "outcome": "positive" if positive else "negative",
             "observedAt": dt.datetime.now(dt.UTC).isoformat().replace("+00:00", "Z"),
         }

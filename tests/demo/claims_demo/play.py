@@ -42,7 +42,13 @@ class Play:
     """One run of the demo on one cluster."""
 
     def __init__(
-        self, settings: Settings, kubernetes: cluster.Cluster, board: Board, *, token: str, results: list[Result],
+        self,
+        settings: Settings,
+        kubernetes: cluster.Cluster,
+        board: Board,
+        *,
+        token: str,
+        results: list[Result],
     ) -> None:
         """``token`` lets outcomes in at the feedback service; what comes of each act is added to ``results``."""
         self._settings = settings
@@ -94,9 +100,7 @@ class Play:
         self._board.begin(f"({act.letter}) {act.title}")
         uri = await self._train(act)
         self._board.doing = f"applying version {act.version}"
-        await self._kubernetes.apply_claims_model(
-            build_claims_model(act, namespace=self._settings.namespace, uri=uri)
-        )
+        await self._kubernetes.apply_claims_model(build_claims_model(act, namespace=self._settings.namespace, uri=uri))
         self._board.tell(f"Applied spec.model: version {act.version}, uri {uri}")
         applied_at = asyncio.get_running_loop().time()
         verdict, evidence = await self._await_decision(act)
@@ -106,7 +110,11 @@ class Play:
             tasks += self._start_traffic(background)
             await self._await_answers()
         return Result(
-            act=act, verdict=verdict, decided_at=decided_at, seconds=seconds, evidence=evidence,
+            act=act,
+            verdict=verdict,
+            decided_at=decided_at,
+            seconds=seconds,
+            evidence=evidence,
             rollout=await self._find_rollout(act),
         )
 
@@ -115,7 +123,9 @@ class Play:
         self._board.doing = f"training version {act.version}"
         name = f"train-{MODEL}-{act.letter}-{self._run}"
         job = training.build_job(
-            name, self._settings.training_image, training.arguments(MODEL, act.version, act.training),
+            name,
+            self._settings.training_image,
+            training.arguments(MODEL, act.version, act.training),
             tracking_uri=self._settings.tracking_uri,
         )
         self._board.tell(f"Training version {act.version} (Job {name})")
@@ -138,7 +148,10 @@ class Play:
             )
 
         verdict = await waiting.wait_for(
-            f"version {act.version} to be {act.ending}", look, limit_seconds=act.limit_seconds, interval_seconds=0.5,
+            f"version {act.version} to be {act.ending}",
+            look,
+            limit_seconds=act.limit_seconds,
+            interval_seconds=0.5,
         )
         return verdict, evidence
 
@@ -146,18 +159,27 @@ class Play:
         """Start requests and outcomes; both go on until the last act is over."""
         settings, ledger, loop = self._settings, self._board.ledger, asyncio.get_running_loop()
         schedule = outcomes.Schedule(
-            share=settings.outcome_share, mean_delay_seconds=settings.outcome_delay_seconds,
+            share=settings.outcome_share,
+            mean_delay_seconds=settings.outcome_delay_seconds,
             chance=random.Random(settings.seed),
         )
         load = traffic.Traffic(
-            gateway_url=settings.gateway_url, hostname=settings.hostname, model=MODEL,
+            gateway_url=settings.gateway_url,
+            hostname=settings.hostname,
+            model=MODEL,
             batches=claims.batches(seed=settings.seed, start=0, rows=settings.rows, run=self._run),
-            requests_per_second=settings.requests_per_second, run=self._run, ledger=ledger,
+            requests_per_second=settings.requests_per_second,
+            run=self._run,
+            ledger=ledger,
             answered=lambda answered: schedule.add(answered, loop.time()),
         )
         poster = outcomes.OutcomePoster(
-            url=settings.feedback_url, token=self._token, namespace=settings.namespace, model=MODEL,
-            schedule=schedule, ledger=ledger,
+            url=settings.feedback_url,
+            token=self._token,
+            namespace=settings.namespace,
+            model=MODEL,
+            schedule=schedule,
+            ledger=ledger,
         )
         self._board.tell(
             f"Traffic starts: {settings.requests_per_second:g} requests a second of {settings.rows} claims, "

@@ -29,8 +29,11 @@ def as_json(results: Sequence[Result], ledger: Ledger, trouble: str | None) -> d
         "trouble": trouble,
         "acts": [
             {
-                "act": result.act.letter, "version": result.act.version, "asTold": result.verdict.as_told,
-                "decision": result.verdict.sentence, "decidedAt": result.decided_at.isoformat(timespec="seconds"),
+                "act": result.act.letter,
+                "version": result.act.version,
+                "asTold": result.verdict.as_told,
+                "decision": result.verdict.sentence,
+                "decidedAt": result.decided_at.isoformat(timespec="seconds"),
                 "seconds": round(result.seconds, 1),
                 "rollout": (result.rollout or {}).get("metadata", {}).get("name"),
                 "evidence": [vars(each) for each in last_evidence(result.rollout)],
@@ -38,8 +41,11 @@ def as_json(results: Sequence[Result], ledger: Ledger, trouble: str | None) -> d
             for result in results
         ],
         "requests": {
-            "sent": ledger.sent, "answered": ledger.answered, "failed": len(ledger.failures),
-            "heldBack": ledger.held_back, "answersByRevision": dict(ledger.answers_by_variant),
+            "sent": ledger.sent,
+            "answered": ledger.answered,
+            "failed": len(ledger.failures),
+            "heldBack": ledger.held_back,
+            "answersByRevision": dict(ledger.answers_by_variant),
             "failures": [str(failure) for failure in ledger.failures[:FAILURES_SHOWN]],
         },
         "outcomes": {"posted": ledger.outcomes_posted, "retries": ledger.outcomes_retried},
@@ -53,13 +59,15 @@ def show(console: Console, results: Sequence[Result], ledger: Ledger) -> None:
         console.print(
             f"\n({result.act.letter}) {result.act.title}: {mark}\n    {result.verdict.sentence}\n"
             f"    decided {result.decided_at:%Y-%m-%d %H:%M:%S} UTC, {result.seconds:.0f} s after it was applied",
-            markup=False, highlight=False,
+            markup=False,
+            highlight=False,
         )
         _show_evidence(console, result)
     console.print(
         f"\n{ledger.sent} requests were sent, {ledger.answered} answered, {len(ledger.failures)} failed. "
         f"{ledger.outcomes_posted} outcomes were posted ({ledger.outcomes_retried} posts repeated).",
-        markup=False, highlight=False,
+        markup=False,
+        highlight=False,
     )
     if ledger.held_back:
         console.print(f"{ledger.held_back} more were not sent, because too many were under way.", highlight=False)
@@ -78,7 +86,11 @@ def _show_evidence(console: Console, result: Result) -> None:
         table.add_column(name)
     for each in evidence:
         table.add_row(
-            each.metric, each.verdict, each.estimate, each.interval, str(each.stable_samples),
+            each.metric,
+            each.verdict,
+            each.estimate,
+            each.interval,
+            str(each.stable_samples),
             str(each.candidate_samples),
         )
     console.print(table)
@@ -98,5 +110,7 @@ Everything is still up. To look around:
     curl -H 'Host: {settings.hostname}' {settings.gateway_url}/v2/models/{MODEL}
 Prometheus: {settings.prometheus_url}   MLflow: {settings.mlflow_url}/#/models/{MODEL}
 `make down` removes the cluster.""",
-        markup=False, highlight=False, soft_wrap=True,
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
     )

@@ -25,8 +25,12 @@ def draw(board: Board) -> Group:
     for name in ("elapsed", "state", "stable", "candidate", "weight", "doing"):
         head.add_column(name)
     head.add_row(
-        f"{board.elapsed_seconds():.0f} s", seen.state, seen.stable or "-", seen.candidate or "-",
-        f"{seen.weight_percent} %", board.doing,
+        f"{board.elapsed_seconds():.0f} s",
+        seen.state,
+        seen.stable or "-",
+        seen.candidate or "-",
+        f"{seen.weight_percent} %",
+        board.doing,
     )
     metrics = Table(expand=True)
     for name in ("metric", "verdict", "candidate - stable", "interval", "samples (stable, candidate)"):

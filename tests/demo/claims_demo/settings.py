@@ -6,8 +6,14 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from claims_cluster import images
+from claims_cluster.settings import cluster
+
 MODEL = "claim-risk"
 """Name of the ClaimsModel, and of the model in the registry."""
+
+LOCAL = cluster("claims")
+"""The cluster of `make up`: its addresses are the defaults."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,7 +86,8 @@ def _between(low: float, high: float) -> Callable[[str], float]:
 def parse(arguments: Sequence[str] | None = None) -> Settings:
     """Read flags, and for those not given the environment; exits with usage where one is wrong."""
     parser = argparse.ArgumentParser(
-        prog="claims_demo", description="Roll four versions of a claims model out under steady traffic, and watch.",
+        prog="claims_demo",
+        description="Roll four versions of a claims model out under steady traffic, and watch.",
     )
 
     def add(
@@ -90,31 +97,50 @@ def parse(arguments: Sequence[str] | None = None) -> Settings:
         note = f" [${variable}]" if variable else ""
         parser.add_argument(flag, default=value, type=kind, help=f"{explanation}{note} (default: %(default)s)")
 
-    add("--gateway-url", "CLAIMS_GATEWAY_URL", "http://127.0.0.1:18080", "where the gateway answers")
-    add("--prometheus-url", "CLAIMS_PROMETHEUS_URL", "http://127.0.0.1:19090", "where Prometheus answers")
-    add("--mlflow-url", "CLAIMS_MLFLOW_URL", "http://127.0.0.1:15000", "where MLflow answers")
-    add("--feedback-url", "CLAIMS_FEEDBACK_URL", "http://127.0.0.1:18081", "where the feedback service answers")
-    add("--feedback-secret", None, "claims-system/claims-feedback-token:token",
-        "namespace/secret:key with the token for outcomes")
-    add("--kubeconfig", "KUBECONFIG", "", "the cluster's kubeconfig; required")
+    def add_address(part: str, what: str) -> None:
+        here = f"http://127.0.0.1:{LOCAL.forwards[part][0]}"
+        add(f"--{part}-url", f"CLAIMS_{part.upper()}_URL", here, f"where {what} answers")
+
+    add_address("gateway", "the gateway")
+    add_address("prometheus", "Prometheus")
+    add_address("mlflow", "MLflow")
+    add_address("feedback", "the feedback service")
+    add(
+        "--feedback-secret",
+        "CLAIMS_FEEDBACK_SECRET",
+        "claims-system/claims-feedback-token:token",
+        "namespace/secret:key with the token for outcomes",
+    )
+    # Not from $KUBECONFIG: it may name a cluster that nobody meant to play on.
+    add("--kubeconfig", "CLAIMS_KUBECONFIG", str(LOCAL.kubeconfig), "kubeconfig of the cluster to play on")
     add("--namespace", None, "claims", "namespace of the ClaimsModel")
     add("--domain", None, "claims.local", "domain of the platform's routes")
     add("--requests-per-second", None, "16", "requests a second, REST and gRPC together", _between(0, 100))
     add("--rows", None, "10", "claims in a request, 1 to 100", _rows)
     add("--outcome-share", None, "0.6", "share of the claims whose outcome becomes known", _between(0, 1))
     add("--outcome-delay-seconds", None, "15", "mean delay of an outcome", _between(0, 3600))
-    add("--training-image", "CLAIMS_TRAINING_IMAGE", "claims-training:dev", "image of the training Jobs")
+    add(
+        "--training-image",
+        "CLAIMS_TRAINING_IMAGE",
+        "",
+        "image of the training Jobs; empty takes the one built from this checkout for the local cluster",
+    )
     add("--tracking-uri", None, "http://mlflow.claims-system:5000", "MLflow as a training pod sees it")
     parser.add_argument("--acts", type=_letters, default="abcd", help="acts to play: a,b,c,d or its beginning")
-    parser.add_argument("--seed", type=int, default=7, help="seed of claims and training (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=11, help="seed of the claims sent; training uses 7 (default: %(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
     given = parser.parse_args(arguments)
-    if not given.kubeconfig:
-        parser.error("no cluster named: give --kubeconfig FILE or set KUBECONFIG (`make up` makes a local cluster)")
     if not Path(given.kubeconfig).is_file():
-        parser.error(f"--kubeconfig: there is no file {given.kubeconfig}; run `make up` first")
+        parser.error(f"--kubeconfig: there is no file {given.kubeconfig}; run `make up` first, or name another")
     values = vars(given) | {
         "kubeconfig": Path(given.kubeconfig),
+        "training_image": given.training_image or _local_training_image(),
         "feedback_token": os.environ.get("CLAIMS_FEEDBACK_TOKEN"),
     }
     return Settings(**values)
+
+
+def _local_training_image() -> str:
+    return next(image.reference for image in images.PLATFORM_IMAGES if image.name == "claims-training")

@@ -10,9 +10,7 @@ from claims_demo.board import Board
 from claims_demo.settings import Settings
 
 
-async def perform(
-    given: Settings, board: Board, console: Console, results: list[play.Result]
-) -> None:
+async def perform(given: Settings, board: Board, console: Console, results: list[play.Result]) -> None:
     """Play with the screen on; ``results`` grows act by act, so that an interrupted play leaves what it had."""
     shown = asyncio.create_task(screen.show(board, console))
     try:

@@ -58,8 +58,16 @@ class Traffic:
     """Sends requests at a steady pace."""
 
     def __init__(
-        self, *, gateway_url: str, hostname: str, model: str, batches: Iterator[Sequence[Claim]],
-        requests_per_second: float, run: str, ledger: Ledger, answered: Callable[[Sequence[Claim]], None],
+        self,
+        *,
+        gateway_url: str,
+        hostname: str,
+        model: str,
+        batches: Iterator[Sequence[Claim]],
+        requests_per_second: float,
+        run: str,
+        ledger: Ledger,
+        answered: Callable[[Sequence[Claim]], None],
     ) -> None:
         """Name the target; ``run`` begins every request id, ``answered`` is called with the claims of each answer."""
         self._url = gateway_url
@@ -79,7 +87,9 @@ class Traffic:
         target = urllib.parse.urlsplit(self._url).netloc
         options = [("grpc.default_authority", self._hostname), ("grpc.enable_retries", 0)]
         config = RESTConfig(
-            protocol="v2", timeout=REQUEST_TIMEOUT_SECONDS, transport=httpx.AsyncHTTPTransport(retries=0),
+            protocol="v2",
+            timeout=REQUEST_TIMEOUT_SECONDS,
+            transport=httpx.AsyncHTTPTransport(retries=0),
         )
         loop = asyncio.get_running_loop()
         async with (
@@ -125,7 +135,10 @@ class Traffic:
         async def ask(request: InferRequest) -> InferResponse:
             received: dict[str, str] = {}
             response = await client.infer(
-                self._url, request, model_name=self._model, headers={"host": self._hostname},
+                self._url,
+                request,
+                model_name=self._model,
+                headers={"host": self._hostname},
                 response_headers=received,
             )
             self._ledger.answers_by_variant[received.get(headers.VARIANT, "unnamed")] += 1

@@ -36,25 +36,37 @@ def read_result(log: str) -> Trained:
 def build_job(name: str, image: str, command_arguments: list[str], *, tracking_uri: str) -> dict[str, Any]:
     """Return a Job of one pod that passes Pod Security "restricted". It is removed an hour after its end."""
     container = {
-        "name": "train", "image": image, "imagePullPolicy": "IfNotPresent", "args": command_arguments,
+        "name": "train",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "args": command_arguments,
         "env": [{"name": "MLFLOW_TRACKING_URI", "value": tracking_uri}],
         # Less than one core: traffic and judging go on beside it on a machine of two.
         "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"cpu": "1", "memory": "2Gi"}},
         "securityContext": {
-            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
         },
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - a volume of the pod, not of this host
     }
     pod = {
-        "restartPolicy": "Never", "automountServiceAccountToken": False, "enableServiceLinks": False,
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
         "securityContext": {
-            "runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "fsGroup": 65532,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [container],
         "volumes": [{"name": "tmp", "emptyDir": {}}],
     }
     return {
-        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name},
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name},
         "spec": {"backoffLimit": 0, "ttlSecondsAfterFinished": 3600, "template": {"spec": pod}},
     }

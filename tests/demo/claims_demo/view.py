@@ -42,7 +42,14 @@ class View:
 
 
 ABSENT = View(
-    ready=False, state="Absent", reason="", stable=None, candidate=None, weight_percent=0, rejected={}, evidence=(),
+    ready=False,
+    state="Absent",
+    reason="",
+    stable=None,
+    candidate=None,
+    weight_percent=0,
+    rejected={},
+    evidence=(),
 )
 
 
@@ -70,8 +77,11 @@ def read(model: Mapping[str, Any] | None) -> View:
 def read_evidence(entry: Mapping[str, Any]) -> Evidence:
     """Read one entry of ``analysis``, of a ClaimsModel or a step of a ClaimsRollout."""
     return Evidence(
-        metric=entry["metric"], verdict=entry["verdict"], estimate=entry.get("estimate", ""),
+        metric=entry["metric"],
+        verdict=entry["verdict"],
+        estimate=entry.get("estimate", ""),
         interval=" to ".join(entry.get("interval", [])),
-        stable_samples=entry["stableSamples"], candidate_samples=entry["candidateSamples"],
+        stable_samples=entry["stableSamples"],
+        candidate_samples=entry["candidateSamples"],
         message=entry["message"],
     )

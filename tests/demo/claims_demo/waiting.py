@@ -12,7 +12,10 @@ class WaitedInVainError(Exception):
 
 
 async def wait_for(
-    what: str, look: Callable[[], Awaitable[tuple[Found | None, str]]], *, limit_seconds: float,
+    what: str,
+    look: Callable[[], Awaitable[tuple[Found | None, str]]],
+    *,
+    limit_seconds: float,
     interval_seconds: float = 1.0,
 ) -> Found:
     """Call ``look`` until it returns something besides None, and return that.

@@ -19,7 +19,8 @@ SERVING_TWO = dataclasses.replace(SERVING_ONE, stable="2.0.0")
         pytest.param(PROMOTED, dataclasses.replace(SERVING_ONE, candidate="2.0.0"), id="it is tried"),
         pytest.param(PROMOTED, dataclasses.replace(SERVING_TWO, ready=False), id="it is promoted and not ready yet"),
         pytest.param(
-            SLOW, dataclasses.replace(SERVING_TWO, ready=False, rejected={"3.0.0": "LatencyFailed: latency"}),
+            SLOW,
+            dataclasses.replace(SERVING_TWO, ready=False, rejected={"3.0.0": "LatencyFailed: latency"}),
             id="it is rejected and the route is not put back yet",
         ),
     ],
@@ -45,16 +46,22 @@ def test_a_rollback_for_the_cause_told_ends_the_act_as_told() -> None:
     ("act", "seen", "complaint"),
     [
         pytest.param(
-            SLOW, dataclasses.replace(SERVING_TWO, stable="3.0.0"), "was promoted, and should have been rolled back",
+            SLOW,
+            dataclasses.replace(SERVING_TWO, stable="3.0.0"),
+            "was promoted, and should have been rolled back",
             id="a bad version promoted",
         ),
         pytest.param(
-            SLOW, dataclasses.replace(SERVING_TWO, rejected={"3.0.0": "AnalysisFailed: errors are more"}),
-            "rolled back for another cause than latency", id="a bad version rolled back for another cause",
+            SLOW,
+            dataclasses.replace(SERVING_TWO, rejected={"3.0.0": "AnalysisFailed: errors are more"}),
+            "rolled back for another cause than latency",
+            id="a bad version rolled back for another cause",
         ),
         pytest.param(
-            PROMOTED, dataclasses.replace(SERVING_ONE, rejected={"2.0.0": "AnalysisFailed: errors are more"}),
-            "should have been promoted", id="a good version rolled back",
+            PROMOTED,
+            dataclasses.replace(SERVING_ONE, rejected={"2.0.0": "AnalysisFailed: errors are more"}),
+            "should have been promoted",
+            id="a good version rolled back",
         ),
     ],
 )
@@ -70,7 +77,8 @@ def test_a_status_of_an_older_generation_is_not_ready() -> None:
     model = {
         "metadata": {"generation": 2},
         "status": {
-            "observedGeneration": 1, "stable": {"version": "1.0.0"},
+            "observedGeneration": 1,
+            "stable": {"version": "1.0.0"},
             "conditions": [{"type": "Ready", "status": "True", "reason": "Serving", "message": ""}],
         },
     }

@@ -83,8 +83,12 @@ def feedback(answers: list[int]) -> Iterator[Server]:
 
 def poster(server: Server, planned: outcomes.Schedule, ledger: Ledger) -> outcomes.OutcomePoster:
     return outcomes.OutcomePoster(
-        url=f"http://127.0.0.1:{server.server_port}", token="a-token-of-the-test", namespace="claims",
-        model="claim-risk", schedule=planned, ledger=ledger,
+        url=f"http://127.0.0.1:{server.server_port}",
+        token="a-token-of-the-test",
+        namespace="claims",
+        model="claim-risk",
+        schedule=planned,
+        ledger=ledger,
     )
 
 

@@ -75,9 +75,14 @@ async def test_a_gateway_that_is_down_fails_every_request_of_both_protocols() ->
 
     with closed_port() as port:
         load = traffic.Traffic(
-            gateway_url=f"http://127.0.0.1:{port}", hostname="claim-risk-claims.claims.local", model="claim-risk",
-            batches=claims.batches(seed=7, start=0, rows=2, run="run"), requests_per_second=20, run="run",
-            ledger=ledger, answered=lambda _: pytest.fail("nobody answers"),
+            gateway_url=f"http://127.0.0.1:{port}",
+            hostname="claim-risk-claims.claims.local",
+            model="claim-risk",
+            batches=claims.batches(seed=7, start=0, rows=2, run="run"),
+            requests_per_second=20,
+            run="run",
+            ledger=ledger,
+            answered=lambda _: pytest.fail("nobody answers"),
         )
         asyncio.get_running_loop().call_later(0.5, stop.set)
         async with asyncio.timeout(20):
