@@ -27,7 +27,7 @@ class Act:
     """sklearn or xgboost, as the algorithm gives it."""
     ending: Ending
     cause: str | None = None
-    """The metric that takes it back, where it is to be taken back."""
+    """The reason that the status gives for taking it back, where it is to be taken back."""
     stable_before: str | None = None
     """The version that serves before the act, and after it where this one is rolled back."""
     limit_seconds: float
@@ -57,20 +57,16 @@ def judge(act: Act, seen: View) -> Verdict | None:
 
 
 def _judge_rollback(act: Act, seen: View) -> Verdict | None:
-    reason = seen.rejected[act.version]
+    why = seen.rejected[act.version]
     if act.ending is not Ending.ROLLED_BACK:
-        return Verdict(
-            as_told=False,
-            sentence=f"{act.version} was rolled back ({reason}), and should have been {act.ending}",
-        )
-    if act.cause is not None and act.cause not in reason.lower():
-        return Verdict(
-            as_told=False,
-            sentence=f"{act.version} was rolled back for another cause than {act.cause}: {reason}",
-        )
-    if seen.stable != act.stable_before or seen.candidate is not None or not seen.ready:
+        sentence = f"{act.version} was rolled back, and should have been {act.ending}"
+    elif act.cause != why.reason:
+        sentence = f"{act.version} was rolled back for another cause than {act.cause}"
+    elif act.stable_before is None or not seen.is_settled_on(act.stable_before):
         return None
-    return Verdict(as_told=True, sentence=f"{act.version} was rolled back: {reason}")
+    else:
+        return Verdict(as_told=True, sentence=f"{act.version} rolled back. {why.reason}: {why.message}")
+    return Verdict(as_told=False, sentence=f"{sentence}. {why.reason}: {why.message}")
 
 
 ROWS = ("--generate", "20000")
@@ -81,7 +77,7 @@ ACTS = (
         title="version 1 is trained and serves",
         version="1.0.0",
         format="sklearn",
-        training=("--algorithm", "random-forest", *ROWS, "--trees", "20", "--max-depth", "5"),
+        training=("--algorithm", "random-forest", *ROWS, "--trees", "25", "--max-depth", "6"),
         ending=Ending.SERVES,
         limit_seconds=240,
     ),
@@ -112,7 +108,7 @@ ACTS = (
             "0.05",
         ),
         ending=Ending.ROLLED_BACK,
-        cause="latency",
+        cause="LatencyFailed",
         stable_before="2.0.0",
         limit_seconds=360,
     ),
@@ -123,7 +119,7 @@ ACTS = (
         format="xgboost",
         training=("--algorithm", "xgboost", *ROWS, "--exclude-line", "health"),
         ending=Ending.ROLLED_BACK,
-        cause="accuracy",
+        cause="AccuracyFailed",
         stable_before="2.0.0",
         limit_seconds=480,
     ),

@@ -20,6 +20,15 @@ class Evidence:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """Why a version was rolled back."""
+
+    reason: str
+    """One word, for example LatencyFailed."""
+    message: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class View:
     """One look at a ClaimsModel."""
 
@@ -32,8 +41,8 @@ class View:
     """Version under test."""
     weight_percent: int
     """Share of the requests that the candidate gets."""
-    rejected: Mapping[str, str]
-    """By rejected version: the reason and its explanation."""
+    rejected: Mapping[str, "Rejection"]
+    """By rejected version."""
     evidence: tuple[Evidence, ...]
 
     def is_settled_on(self, version: str) -> bool:
@@ -69,7 +78,10 @@ def read(model: Mapping[str, Any] | None) -> View:
         stable=(status.get("stable") or {}).get("version"),
         candidate=candidate.get("version"),
         weight_percent=int(candidate.get("weight") or 0),
-        rejected={each["version"]: f"{each['reason']}: {each['message']}" for each in status.get("rejected", [])},
+        rejected={
+            each["version"]: Rejection(reason=each["reason"], message=each["message"])
+            for each in status.get("rejected", [])
+        },
         evidence=tuple(read_evidence(each) for each in status.get("analysis", [])),
     )
 

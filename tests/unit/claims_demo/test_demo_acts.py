@@ -8,6 +8,8 @@ from claims_demo import acts, view
 
 PROMOTED = acts.chosen("abcd")[1]
 SLOW = acts.chosen("abcd")[2]
+TOO_SLOW = view.Rejection(reason="LatencyFailed", message="latency is worse than stable's")
+ERRORS = view.Rejection(reason="ErrorsFailed", message="errors are more than stable's")
 SERVING_ONE = dataclasses.replace(view.ABSENT, ready=True, state="Serving", stable="1.0.0")
 SERVING_TWO = dataclasses.replace(SERVING_ONE, stable="2.0.0")
 
@@ -20,7 +22,7 @@ SERVING_TWO = dataclasses.replace(SERVING_ONE, stable="2.0.0")
         pytest.param(PROMOTED, dataclasses.replace(SERVING_TWO, ready=False), id="it is promoted and not ready yet"),
         pytest.param(
             SLOW,
-            dataclasses.replace(SERVING_TWO, ready=False, rejected={"3.0.0": "LatencyFailed: latency"}),
+            dataclasses.replace(SERVING_TWO, ready=False, rejected={"3.0.0": TOO_SLOW}),
             id="it is rejected and the route is not put back yet",
         ),
     ],
@@ -34,7 +36,7 @@ def test_a_promoted_version_ends_the_act_as_told() -> None:
 
 
 def test_a_rollback_for_the_cause_told_ends_the_act_as_told() -> None:
-    seen = dataclasses.replace(SERVING_TWO, rejected={"3.0.0": "AnalysisFailed: latency is worse than stable's"})
+    seen = dataclasses.replace(SERVING_TWO, rejected={"3.0.0": TOO_SLOW})
 
     verdict = acts.judge(SLOW, seen)
 
@@ -53,13 +55,13 @@ def test_a_rollback_for_the_cause_told_ends_the_act_as_told() -> None:
         ),
         pytest.param(
             SLOW,
-            dataclasses.replace(SERVING_TWO, rejected={"3.0.0": "AnalysisFailed: errors are more"}),
-            "rolled back for another cause than latency",
+            dataclasses.replace(SERVING_TWO, rejected={"3.0.0": ERRORS}),
+            "rolled back for another cause than LatencyFailed",
             id="a bad version rolled back for another cause",
         ),
         pytest.param(
             PROMOTED,
-            dataclasses.replace(SERVING_ONE, rejected={"2.0.0": "AnalysisFailed: errors are more"}),
+            dataclasses.replace(SERVING_ONE, rejected={"2.0.0": ERRORS}),
             "should have been promoted",
             id="a good version rolled back",
         ),
