@@ -60,13 +60,14 @@ def main() -> int:
         trouble = find_trouble(results, board.ledger)
         code = 1 if trouble else 0
     except KeyboardInterrupt:
-        trouble, code = f"stopped by Ctrl-C in act {board.act}", 130
+        trouble, code = f"{board.act}: stopped by Ctrl-C", 130
     except (ExceptionGroup, *TOLD_IN_A_SENTENCE) as error:
         if not all(isinstance(leaf, TOLD_IN_A_SENTENCE) for leaf in leaves(error)):
             raise
-        trouble = f"act {board.act}: " + "; ".join(describe(leaf) for leaf in leaves(error))
-    report.show(console, results, board.ledger)
-    report.show_next(console, given)
+        trouble = f"{board.act}:\n" + "\n".join(describe(leaf) for leaf in leaves(error))
+    if results or board.ledger.sent:
+        report.show(console, results, board.ledger)
+        report.show_next(console, given)
     console.print(f"\n{trouble or 'Every act came out as told.'}", markup=False, highlight=False, soft_wrap=True)
     if given.json:
         sys.stdout.write(json.dumps(report.as_json(results, board.ledger, trouble), indent=2) + "\n")

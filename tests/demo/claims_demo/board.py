@@ -12,7 +12,7 @@ class Board:
     """The present state of the demo."""
 
     ledger: Ledger
-    act: str = "before the first act"
+    act: str = "Before the first act"
     doing: str = "looking at the cluster"
     act_started: dt.datetime = dataclasses.field(default_factory=lambda: dt.datetime.now(dt.UTC))
     seen: view.View = view.ABSENT
@@ -21,8 +21,8 @@ class Board:
 
     def begin(self, act: str) -> None:
         """Start the clock of an act."""
-        self.act, self.act_started = act, dt.datetime.now(dt.UTC)
-        self.tell(f"Act {act}")
+        self.act, self.act_started = f"Act {act}", dt.datetime.now(dt.UTC)
+        self.tell(self.act)
 
     def tell(self, line: str) -> None:
         """Add a line to the story."""

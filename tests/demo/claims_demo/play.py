@@ -1,7 +1,6 @@
 """Plays the acts under steady traffic, and gathers what came of each."""
 
 import asyncio
-import contextlib
 import dataclasses
 import datetime as dt
 import importlib.resources
@@ -12,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import yaml
+from kubernetes.aio.client.exceptions import ApiException
 
 from claims_demo import acts, claims, cluster, outcomes, traffic, training, view, waiting
 from claims_demo.acts import Act, Ending, Verdict
@@ -89,11 +89,15 @@ class Play:
             self._board.tell("Removed the ClaimsModel of an earlier run")
 
     async def _watch(self) -> None:
-        """Keep the board's view fresh."""
+        """Keep the board's view fresh. A look that fails in passing is left out: whoever waits has a limit."""
         while True:
-            # A look that fails is left out; whoever waits for something has a limit.
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            try:
                 self._board.seen = view.read(await self._kubernetes.read_claims_model(MODEL))
+            except (aiohttp.ClientError, TimeoutError):
+                pass
+            except ApiException as error:
+                if error.status < 500 and error.status != 429:
+                    raise
             await asyncio.sleep(1.0)
 
     async def _play(self, act: Act, background: asyncio.TaskGroup, tasks: list[asyncio.Task[None]]) -> Result:

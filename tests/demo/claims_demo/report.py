@@ -68,6 +68,7 @@ def show(console: Console, results: Sequence[Result], ledger: Ledger) -> None:
         f"{ledger.outcomes_posted} outcomes were posted ({ledger.outcomes_retried} posts repeated).",
         markup=False,
         highlight=False,
+        soft_wrap=True,
     )
     if ledger.held_back:
         console.print(f"{ledger.held_back} more were not sent, because too many were under way.", highlight=False)
@@ -106,7 +107,7 @@ Everything is still up. To look around:
     kubectl -n {namespace} get clm,clr,inferenceservices,httproutes,pods
     kubectl -n {namespace} get clm {MODEL} -o yaml          # the status is the log of decisions
     kubectl -n {namespace} describe clm {MODEL}             # with its events
-    kubectl -n {namespace} get clr -o yaml                  # the evidence of each attempt
+    kubectl -n {namespace} get clr -o yaml                        # the evidence of each attempt
     curl -H 'Host: {settings.hostname}' {settings.gateway_url}/v2/models/{MODEL}
 Prometheus: {settings.prometheus_url}   MLflow: {settings.mlflow_url}/#/models/{MODEL}
 `make down` removes the cluster.""",

@@ -21,7 +21,7 @@ COLOURS = {"Pass": "green", "Fail": "red", "Error": "red"}
 def draw(board: Board) -> Group:
     """Return the table, the counts and the last lines of the story."""
     seen = board.seen
-    head = Table(title=f"Act {board.act}", title_justify="left", expand=True)
+    head = Table(title=board.act, title_justify="left", expand=True)
     for name in ("elapsed", "state", "stable", "candidate", "weight", "doing"):
         head.add_column(name)
     head.add_row(
