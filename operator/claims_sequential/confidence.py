@@ -6,11 +6,11 @@ from typing import Any, Self
 
 from claims_sequential.counts import Pair
 
-LARGEST_DISPERSION = 20.0
+LARGEST_DISPERSION = 50.0
 """Bound of the dispersion, so that a sudden total failure is never taken for mere burstiness."""
 
-PRIOR_DISPERSION = 2.0
-PRIOR_BATCHES = 4.0
+PRIOR_DISPERSION = 5.0
+PRIOR_BATCHES = 5.0
 """Before there are batches to learn from, dispersion is taken for PRIOR_DISPERSION, as if from PRIOR_BATCHES."""
 
 
