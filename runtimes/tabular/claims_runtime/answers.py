@@ -9,7 +9,7 @@ import numpy.typing as npt
 from mlserver.types import Datatype, InferenceRequest, Parameters, ResponseOutput, TensorData
 
 from claims_contract import tensors
-from claims_runtime.errors import InvalidPackage, InvalidRequest, Problem
+from claims_runtime.errors import InvalidPackage, InvalidRequest, InvalidScore, Problem
 from claims_runtime.schema import Schema
 
 OUTPUTS: Final = (tensors.RISK_SCORE, tensors.RISK_LEVEL, tensors.DECISION, tensors.CONFIDENCE)
@@ -32,7 +32,11 @@ class Answers:
 
 
 def judge(scores: npt.NDArray[np.float64], schema: Schema) -> Answers:
-    """Turn scores, shape (rows,), into levels and decisions."""
+    """Turn scores, shape (rows,), into levels and decisions; raise `InvalidScore` where one is no probability."""
+    # The negation also finds NaN.
+    wrong = np.flatnonzero(~((scores >= 0) & (scores <= 1)))
+    if wrong.size:
+        raise InvalidScore(int(wrong[0]), float(scores[wrong[0]]))
     refers = scores >= schema.decision_threshold
     levels = np.where(scores >= schema.high_level, "high", np.where(scores >= schema.medium_level, "medium", "low"))
     return Answers(

@@ -6,6 +6,7 @@
 * MLServerError
   + InvalidRequest     # the caller's; HTTP 400, gRPC INVALID_ARGUMENT
   + FixedRepository    # the caller's; HTTP 403
+  + InvalidScore       # the model's; HTTP 500, gRPC INTERNAL: it counts against the revision
 """
 
 from dataclasses import asdict, dataclass
@@ -69,3 +70,10 @@ class FixedRepository(MLServerError):
 
     def __init__(self) -> None:
         super().__init__("Models are neither loaded nor unloaded while the server runs: change the ClaimsModel.", 403)
+
+
+class InvalidScore(MLServerError):
+    """The model answered with something that is no probability."""
+
+    def __init__(self, row: int, score: float) -> None:
+        super().__init__(f"the model's score of row {row} is {score}, which is no probability", 500)

@@ -42,6 +42,13 @@ QUEUE_EVENTS: Final = 50_000
 
 FIRST_RETRY_SECONDS: Final = 0.1
 LONGEST_RETRY_SECONDS: Final = 10.0
+CLOSING_RETRY_SECONDS: Final = 0.5
+"""The longest wait between two posts once the pod ends."""
+
+REFUSALS: Final = frozenset({400, 413, 422})
+"""Statuses that judge what was sent. With any other the same batch is sent again: services come and go, and a wrong
+address or a missing right can be mended while the events wait."""
+
 POST_TIMEOUT_SECONDS: Final = 10.0
 
 
@@ -72,9 +79,9 @@ class Emitter:
         self._queue: deque[Prediction] = deque()
         self._hurry = asyncio.Event()
         """Set when a batch is full or the emitter closes: no reason to wait for more events."""
-        self._closing = False
+        self._closing = asyncio.Event()
         self._unsent = 0
-        """Events of the batch that is being sent."""
+        """Events of the batch under way that are neither acknowledged nor dropped."""
         self._task = asyncio.create_task(self._run())
 
     def put(self, predictions: Iterable[Prediction]) -> None:
@@ -90,7 +97,7 @@ class Emitter:
 
     async def close(self, timeout_seconds: float) -> None:
         """Send what waits, for at most ``timeout_seconds``, and count the rest as dropped."""
-        self._closing = True
+        self._closing.set()
         self._hurry.set()
         await asyncio.wait({self._task}, timeout=timeout_seconds)
         self._task.cancel()
@@ -103,57 +110,72 @@ class Emitter:
     async def _run(self) -> None:
         timeout = aiohttp.ClientTimeout(total=POST_TIMEOUT_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout) as session:
-            while self._queue or not self._closing:
+            while self._queue or not self._closing.is_set():
                 await self._wait_for_batch()
                 batch = [self._queue.popleft() for _ in range(min(BATCH_EVENTS, len(self._queue)))]
                 if not batch:
                     continue
+                self._unsent = len(batch)
                 try:
                     await self._deliver(session, batch)
                 except Exception:
                     # Without this loop no evidence ever leaves the pod again, so one batch must not end it.
-                    _logger.exception("%d prediction events are lost", len(batch))
-                    DROPPED_TOTAL.labels(FAULT).inc(len(batch))
+                    _logger.exception("%d prediction events are lost", self._unsent)
+                    DROPPED_TOTAL.labels(FAULT).inc(self._unsent)
+                    self._unsent = 0
 
     async def _wait_for_batch(self) -> None:
-        if len(self._queue) < BATCH_EVENTS and not self._closing:
+        if len(self._queue) < BATCH_EVENTS and not self._closing.is_set():
             self._hurry.clear()
             await _wait(self._hurry, BATCH_SECONDS)
 
     async def _deliver(self, session: aiohttp.ClientSession, batch: list[Prediction]) -> None:
-        """Post one batch until it is acknowledged or refused."""
-        self._unsent = len(batch)
+        """Post events until they are acknowledged; drop only those that are refused for what they say."""
+        refusal = await self._post_until_answered(session, batch)
+        if refusal is None:
+            SENT_TOTAL.inc(len(batch))
+        elif len(batch) > 1:
+            # A batch is taken whole or not at all: the halves find the event that does not pass.
+            middle = len(batch) // 2
+            await self._deliver(session, batch[:middle])
+            await self._deliver(session, batch[middle:])
+            return
+        else:
+            DROPPED_TOTAL.labels(REFUSED).inc()
+            _logger.error("the feedback service refused a prediction event: %s", refusal)
+        self._unsent -= len(batch)
+
+    async def _post_until_answered(self, session: aiohttp.ClientSession, batch: list[Prediction]) -> str | None:
+        """Return None when the batch was acknowledged, or the words with which its content was refused."""
         body = orjson.dumps([self._event(prediction) for prediction in batch])
         failures = 0
-        while (trouble := await self._post(session, body)) is not None:
-            if trouble.final:
-                _logger.error("the feedback service refused %d prediction events: %s", len(batch), trouble.message)
-                DROPPED_TOTAL.labels(REFUSED).inc(len(batch))
-                break
+        while True:
+            status, words = await self._post(session, body)
+            if status in REFUSALS:
+                return words
+            if 200 <= status < 300:
+                if failures:
+                    _logger.warning("prediction events are taken again, after %d failures", failures)
+                return None
             if failures == 0:
-                _logger.warning("prediction events wait, the feedback service does not take them: %s", trouble.message)
-            delay = min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(failures, 10))
-            failures += 1
+                _logger.warning("prediction events wait, the feedback service does not take them: %s", words)
             # Jitter, so that the pods of a revision do not come back all at once.
-            await asyncio.sleep(min(delay, 0.5 if self._closing else delay) * random.uniform(0.5, 1))  # noqa: S311
-        else:
-            SENT_TOTAL.inc(len(batch))
-            if failures:
-                _logger.warning("the feedback service takes prediction events again, after %d failures", failures)
-        self._unsent = 0
+            delay = FIRST_RETRY_SECONDS * 2 ** min(failures, 10) * random.uniform(0.5, 1)  # noqa: S311
+            failures += 1
+            if self._closing.is_set():
+                await asyncio.sleep(min(delay, CLOSING_RETRY_SECONDS))
+            else:
+                await _wait(self._closing, min(delay, LONGEST_RETRY_SECONDS))
 
-    async def _post(self, session: aiohttp.ClientSession, body: bytes) -> "_Trouble | None":
-        """Post one batch once; None when it was acknowledged."""
+    async def _post(self, session: aiohttp.ClientSession, body: bytes) -> tuple[int, str]:
+        """Post one batch once; return the status, 0 where there was no answer, and what was said."""
         headers = {"Content-Type": events.BATCH_CONTENT_TYPE}
         try:
             async with session.post(self._settings.url, data=body, headers=headers) as response:
-                if response.ok:
-                    return None
                 text = (await response.text(errors="replace"))[:200]
-                final = response.status < 500 and response.status not in {408, 425, 429}
-                return _Trouble(message=f"HTTP {response.status} {text}", final=final)
+                return response.status, f"HTTP {response.status} {text}"
         except (aiohttp.ClientError, TimeoutError) as error:
-            return _Trouble(message=f"{type(error).__name__} {error}", final=False)
+            return 0, f"{type(error).__name__} {error}"
 
     def _event(self, prediction: Prediction) -> dict[str, Any]:
         return {
@@ -176,13 +198,6 @@ class Emitter:
                 "score": prediction.score,
             },
         }
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Trouble:
-    message: str
-    final: bool
-    """Sending the same batch again cannot help."""
 
 
 async def _wait(event: asyncio.Event, timeout_seconds: float) -> None:

@@ -15,6 +15,8 @@ class FeedbackServer:
 
     statuses: list[int] = field(default_factory=list)
     """What the next posts are answered with; 200 when it is empty."""
+    refuses: Callable[[dict[str, Any]], bool] = lambda _event: False
+    """Events that it will not take, nor the batch that holds one."""
     delay_seconds: float = 0.0
     batches: list[list[dict[str, Any]]] = field(default_factory=list)
     content_types: set[str] = field(default_factory=set)
@@ -49,8 +51,11 @@ class FeedbackServer:
                 owner.paths.add(self.path)
                 owner.content_types.add(self.headers["Content-Type"])
                 status = owner.statuses.pop(0) if owner.statuses else 200
+                batch = json.loads(body)
+                if any(map(owner.refuses, batch)):
+                    status = 400
                 if status == 200:
-                    owner.batches.append(json.loads(body))
+                    owner.batches.append(batch)
                 self.send_response(status)
                 self.send_header("Content-Length", "2")
                 self.end_headers()

@@ -72,19 +72,20 @@ async def test_a_few_events_wait_half_a_second_for_more(feedback: FeedbackServer
 
 
 async def test_a_feedback_service_in_trouble_gets_the_same_events_later(feedback: FeedbackServer) -> None:
-    feedback.statuses = [503, 500, 429]
+    feedback.statuses = [503, 429, 404]
     async with emitter_to(feedback.url) as emitter:
         emitter.put(predictions(3))
     assert [event["id"] for event in feedback.events] == ["request-1/0", "request-1/1", "request-1/2"]
 
 
-async def test_events_that_are_refused_are_counted_and_do_not_block_the_next(feedback: FeedbackServer) -> None:
-    feedback.statuses = [400]
-    before = dropped(events.REFUSED)
+async def test_an_event_that_is_refused_takes_no_other_with_it(feedback: FeedbackServer) -> None:
+    feedback.refuses = lambda event: event["data"]["row"] in {7, 150}
+    before, sent_before = dropped(events.REFUSED), sent()
     async with emitter_to(feedback.url) as emitter:
-        emitter.put(predictions(201))
-    assert dropped(events.REFUSED) - before == 200
-    assert [event["data"]["row"] for event in feedback.events] == [200]
+        emitter.put(predictions(250))
+    assert dropped(events.REFUSED) - before == 2
+    assert sent() - sent_before == 248
+    assert [event["data"]["row"] for event in feedback.events] == [row for row in range(250) if row not in {7, 150}]
 
 
 async def test_a_full_queue_drops_the_oldest(feedback: FeedbackServer) -> None:
