@@ -142,7 +142,7 @@ def build_event(facts: Facts, decision: Decision, identity: str, now: dt.datetim
     return {
         "apiVersion": names.EVENT.api_version,
         "kind": names.EVENT.kind,
-        "metadata": {"generateName": f"{facts.key.name}.", "namespace": facts.key.namespace},
+        "metadata": {"generateName": f"{facts.key.name}-", "namespace": facts.key.namespace},
         "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.000000Z"),
         "reportingController": f"{names.CLAIMS_MODEL.group}/operator",
         "reportingInstance": identity,

@@ -89,10 +89,11 @@ class Cluster:
             ),
         )
 
-    async def apply(self, kind: Kind, manifest: Manifest) -> Manifest:
+    async def apply(self, kind: Kind, manifest: Manifest) -> None:
         """Make an object what the manifest says, taking over fields that others changed."""
         metadata = manifest["metadata"]
-        return await self._call(
+        # The client drops the answer where the object is new (201), so there is none to return.
+        await self._send(
             f"apply {kind.kind} {metadata['namespace']}/{metadata['name']}",
             self._objects.patch_namespaced_custom_object(
                 kind.group,
@@ -165,7 +166,7 @@ class Cluster:
         """Delete the object that was read, and no other that took its name since; it may be gone already."""
         metadata = live["metadata"]
         try:
-            await self._call(
+            await self._send(
                 f"delete {kind.kind} {metadata['namespace']}/{metadata['name']}",
                 self._objects.delete_namespaced_custom_object(
                     kind.group,
@@ -184,8 +185,14 @@ class Cluster:
                 raise
 
     async def _call(self, what: str, call: Awaitable[object]) -> Manifest:
+        answer = await self._send(what, call)
+        if not isinstance(answer, dict):
+            raise ClusterUnavailable(f"could not {what}: the answer is no object")
+        return answer
+
+    async def _send(self, what: str, call: Awaitable[object]) -> object:
         try:
-            answer = await call
+            return await call
         except client.ApiException as error:
             message = f"could not {what}: {error.status} {_reason(error)}"
             if error.status == _CONFLICT:
@@ -195,9 +202,6 @@ class Cluster:
             raise ClusterUnavailable(message, status=error.status) from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise ClusterUnavailable(f"could not {what}: {type(error).__name__} {error}") from error
-        if not isinstance(answer, dict):
-            raise ClusterUnavailable(f"could not {what}: the answer is no object")
-        return answer
 
 
 def _reason(error: client.ApiException) -> str:

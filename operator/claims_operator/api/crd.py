@@ -73,7 +73,8 @@ def _expand(schema: Any, definitions: dict[str, Any]) -> Any:
     if "const" in schema:
         expanded["enum"] = [schema["const"]]
     if schema.get("default") is not None:
-        expanded["default"] = _least_default(schema["default"], expanded.get("properties", {}))
+        # In full: the API server checks rules on a default before it fills in the defaults of the fields inside.
+        expanded["default"] = _without_nulls(schema["default"])
     return expanded
 
 
@@ -81,21 +82,10 @@ def _expand_properties(properties: dict[str, Any], definitions: dict[str, Any]) 
     return {name: _expand(value, definitions) for name, value in properties.items()}
 
 
-def _least_default(default: Any, properties: dict[str, Any]) -> Any:
-    """Return what a default says beyond the defaults of the fields inside, which the API server adds by itself."""
+def _without_nulls(default: Any) -> Any:
     if not isinstance(default, dict):
         return default
-    return {
-        name: value
-        for name, value in default.items()
-        if value is not None and ("default" not in properties.get(name, {}) or not _is_default(value, properties[name]))
-    }
-
-
-def _is_default(value: Any, schema: dict[str, Any]) -> bool:
-    if isinstance(value, dict):
-        return bool(_least_default(value, schema.get("properties", {})) == schema["default"])
-    return bool(value == schema["default"])
+    return {name: _without_nulls(value) for name, value in default.items() if value is not None}
 
 
 def build_crd(

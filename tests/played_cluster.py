@@ -1,0 +1,256 @@
+"""The parts of a cluster that the operator's tests play: KServe, the gateway, MLflow, traffic and outcomes."""
+
+import datetime as dt
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from claims_operator.adapters.kubernetes import Cluster
+from claims_operator.api import names
+from claims_operator.api.names import Manifest
+from claims_operator.core.snapshot import (
+    INFINITE_EDGE,
+    Backend,
+    Counter,
+    OutcomeTotal,
+    Snapshot,
+    bucket_kind,
+    http_kind,
+)
+
+EDGES = (100.0, 250.0, 500.0)
+REST_RULE = 1
+
+
+@dataclass
+class PlayedClock:
+    """A clock that moves when the test says so."""
+
+    time: dt.datetime = dt.datetime(2026, 11, 20, 12, 0, tzinfo=dt.UTC)
+
+    def now(self) -> dt.datetime:
+        return self.time
+
+    def advance(self, seconds: float) -> None:
+        self.time += dt.timedelta(seconds=seconds)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How a version answers: shares of its requests and decisions."""
+
+    failed: float = 0.001
+    slow: float = 0.002
+    wrong: float = 0.1
+
+
+@dataclass
+class PlayedTraffic:
+    """Requests through the route as it is, counted as the gateway and the feedback service count them."""
+
+    clock: PlayedClock
+    name: str
+    namespace: str
+    requests_per_second: float = 200
+    qualities: dict[str, Quality] = field(default_factory=dict)
+    """By version; a version that is not named has the usual quality."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Revision → version."""
+    silent: bool = False
+    """Prometheus does not answer."""
+    unfinished: float = 0.0
+    counted: dict[tuple[int, str], float] = field(default_factory=dict)
+    outcomes: dict[tuple[str, int, int, str], float] = field(default_factory=dict)
+
+    def flow(self, route: Manifest | None, seconds: float) -> None:
+        """Let requests come for a while."""
+        if route is None:
+            return
+        for slot, backend in enumerate(route["spec"]["rules"][REST_RULE]["backendRefs"]):
+            requests = self.requests_per_second * seconds * backend["weight"] / 100
+            self._count(slot, backend, requests)
+
+    def _count(self, slot: int, backend: dict[str, Any], requests: float) -> None:
+        revision = backend["name"].removeprefix(f"{self.name}-").removesuffix("-predictor")
+        quality = self.qualities.get(self.versions.get(revision, ""), Quality())
+        stratum = backend["filters"][0]["requestHeaderModifier"]["set"][0]["value"]
+        attempt, epoch = (int(number) for number in stratum.split("."))
+        shares = {
+            http_kind("2"): 1 - quality.failed,
+            http_kind("5"): quality.failed,
+            bucket_kind(250): 1 - quality.slow,
+            bucket_kind(500): 1.0,
+            INFINITE_EDGE: 1.0,
+        }
+        for kind, share in shares.items():
+            self.counted[slot, kind] = self.counted.get((slot, kind), 0.0) + requests * share
+        for result, share in (("tp", 1 - quality.wrong), ("fp", quality.wrong)):
+            key = (revision, attempt, epoch, result)
+            self.outcomes[key] = self.outcomes.get(key, 0.0) + requests * share
+
+    async def collect(self, thresholds: frozenset[int]) -> Snapshot:
+        """Answer as the collector of Prometheus does."""
+        if self.silent:
+            return Snapshot(collected_at=self.clock.now(), error="Prometheus does not answer")
+        at = self.clock.now().timestamp()
+        gateway: dict[Backend, tuple[Counter, ...]] = {}
+        for (slot, kind), value in self.counted.items():
+            backend = Backend(namespace=self.namespace, route=self.name, rule=REST_RULE, slot=slot)
+            counter = Counter(kind=kind, instance="envoy-1", value=float(int(value)), at=at)
+            gateway[backend] = (*gateway.get(backend, ()), counter)
+        totals = tuple(
+            OutcomeTotal(revision=revision, attempt=attempt, epoch=epoch, result=result, value=float(int(value)), at=at)
+            for (revision, attempt, epoch, result), value in self.outcomes.items()
+        )
+        return Snapshot(
+            collected_at=self.clock.now(),
+            gateway=gateway,
+            outcomes={(self.namespace, self.name): totals},
+            latency_edges=EDGES,
+        )
+
+
+class PlayedKServe:
+    """Makes a Deployment per InferenceService, and says how they are."""
+
+    def __init__(self, cluster: Cluster, namespace: str, name: str) -> None:
+        self._cluster, self._namespace, self._name = cluster, namespace, name
+        self.down: set[str] = set()
+        """Registry versions whose pods are not there."""
+
+    async def play(self) -> None:
+        services = await self._cluster.list_children(names.INFERENCE_SERVICE, self._namespace, self._name)
+        deployments = await self._cluster.list_children(names.DEPLOYMENT, self._namespace, self._name)
+        existing = {item["metadata"]["name"]: item for item in deployments}
+        wanted = set()
+        for service in services:
+            name = f"{service['metadata']['name']}-predictor"
+            wanted.add(name)
+            predictor = service["spec"]["predictor"]
+            number = predictor["model"]["storageUri"].partition("?")[0].rpartition("/")[2]
+            replicas = 0 if number in self.down else predictor["minReplicas"]
+            deployment = existing.get(name) or await self._cluster.create(names.DEPLOYMENT, _deployment(service, name))
+            await self._cluster.replace_status(names.DEPLOYMENT, deployment, _deployment_status(deployment, replicas))
+            ready = "True" if replicas else "False"
+            await self._cluster.replace_status(
+                names.INFERENCE_SERVICE,
+                service,
+                {"conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": "2026-11-20T12:00:00Z"}]},
+            )
+        for name, deployment in existing.items():
+            if name not in wanted:
+                await self._cluster.delete(names.DEPLOYMENT, deployment)
+
+
+def _deployment(service: Manifest, name: str) -> Manifest:
+    metadata = service["metadata"]
+    pod = {"app": name}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": metadata["namespace"], "labels": metadata["labels"]},
+        "spec": {
+            "replicas": service["spec"]["predictor"]["minReplicas"],
+            "selector": {"matchLabels": pod},
+            "template": {"metadata": {"labels": pod}, "spec": {"containers": [{"name": "model", "image": "model:1"}]}},
+        },
+    }
+
+
+def _deployment_status(deployment: Manifest, replicas: int) -> dict[str, Any]:
+    return {
+        "observedGeneration": deployment["metadata"]["generation"],
+        "replicas": replicas,
+        "updatedReplicas": replicas,
+        "readyReplicas": replicas,
+        "availableReplicas": replicas,
+    }
+
+
+class PlayedGateway:
+    """Accepts routes."""
+
+    def __init__(self, cluster: Cluster, namespace: str, name: str) -> None:
+        self._cluster, self._namespace, self._name = cluster, namespace, name
+        self.asleep = False
+        self.history: list[dict[str, int]] = []
+        """Weights by revision, each time they changed."""
+
+    async def play(self) -> Manifest | None:
+        route = await self._cluster.get(names.HTTP_ROUTE, self._namespace, self._name)
+        if route is None or self.asleep:
+            return route
+        weights = {
+            backend["filters"][1]["responseHeaderModifier"]["set"][0]["value"]: backend["weight"]
+            for backend in route["spec"]["rules"][REST_RULE]["backendRefs"]
+        }
+        if not self.history or self.history[-1] != weights:
+            self.history.append(weights)
+        generation = route["metadata"]["generation"]
+        conditions = [
+            {
+                "type": type_,
+                "status": "True",
+                "reason": type_,
+                "message": "",
+                "observedGeneration": generation,
+                "lastTransitionTime": "2026-11-20T12:00:00Z",
+            }
+            for type_ in ("Accepted", "ResolvedRefs")
+        ]
+        parent = {
+            "parentRef": route["spec"]["parentRefs"][0],
+            "controllerName": "example.com/gateway",
+            "conditions": conditions,
+        }
+        return await self._cluster.replace_status(names.HTTP_ROUTE, route, {"parents": [parent]})
+
+
+@dataclass
+class PlayedRegistry:
+    """MLflow's REST API over a few model versions."""
+
+    versions: dict[str, str] = field(default_factory=dict)
+    """Registry version → semantic version."""
+    aliases: dict[str, str] = field(default_factory=dict)
+    asked: int = 0
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[str]:
+        """Serve; yield the base URL."""
+        application = web.Application()
+        application.add_routes(
+            [
+                web.get("/api/2.0/mlflow/model-versions/get", self._get),
+                web.get("/api/2.0/mlflow/registered-models/alias", self._by_alias),
+            ]
+        )
+        runner = web.AppRunner(application)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        finally:
+            await runner.cleanup()
+
+    async def _get(self, request: web.Request) -> web.Response:
+        return self._answer(request.query["name"], request.query["version"])
+
+    async def _by_alias(self, request: web.Request) -> web.Response:
+        return self._answer(request.query["name"], self.aliases.get(request.query["alias"], ""))
+
+    def _answer(self, name: str, number: str) -> web.Response:
+        self.asked += 1
+        if number not in self.versions:
+            return web.json_response(
+                {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": f"Model Version {number} not found"}, status=404
+            )
+        digest = f"sha256:{int(number):064x}"
+        tags = [
+            {"key": "claims.digest", "value": digest},
+            {"key": "claims.version", "value": self.versions[number]},
+        ]
+        return web.json_response({"model_version": {"name": name, "version": number, "tags": tags}})
