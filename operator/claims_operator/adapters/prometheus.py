@@ -78,14 +78,11 @@ class Prometheus:
         ``thresholds``: the latency thresholds in use, in milliseconds.
         """
         window = self._staleness_seconds
-        asked = (
-            queries.gateway_counters(thresholds, window_seconds=window),
-            queries.outcome_totals(window_seconds=window),
-            queries.latency_edges(),
-        )
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                gateway, outcomes, edges = await asyncio.gather(*map(self._ask, asked))
+                gateway = await self._ask(queries.gateway_counters(thresholds, window_seconds=window))
+                outcomes = await self._ask(queries.outcome_totals(window_seconds=window))
+                edges = await self._ask(queries.latency_edges())
         except TimeoutError:
             return self._failed(f"did not answer within {self._timeout_seconds:g} s")
         except Unanswered as problem:
