@@ -158,8 +158,8 @@ def _kind(labels: Mapping[str, str]) -> str | None:
     if name == queries.REQUEST_TIME_BUCKET:
         edge = _edge(labels)
         return None if edge is None else INFINITE_EDGE if math.isinf(edge) else bucket_kind(edge)
-    status = name.removeprefix(queries.GRPC_ANSWERS_PREFIX)
-    return grpc_kind(int(status)) if status.isascii() and status.isdigit() else None
+    status = queries.GRPC_STATUS_PATTERN.fullmatch(name)
+    return None if status is None else grpc_kind(int(status[1]))
 
 
 def _edge(labels: Mapping[str, str]) -> float | None:

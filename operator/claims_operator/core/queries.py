@@ -11,9 +11,12 @@ HTTP_ANSWERS: Final = "envoy_cluster_upstream_rq_xx"
 RESPONSE_CLASS_LABEL: Final = "envoy_response_code_class"
 REQUEST_TIME_BUCKET: Final = "envoy_cluster_upstream_rq_time_bucket"
 """Histogram of request times; its edges are milliseconds."""
-GRPC_ANSWERS_PREFIX: Final = "envoy_cluster_grpc_"
-"""Counters of gRPC answers, one per status number. They exist when the EnvoyProxy sets
-``telemetry.metrics.enableGRPCStats: true``."""
+GRPC_ANSWERS: Final = "envoy_cluster_grpc_(.+_)?[0-9]+"
+"""Names of the counters of gRPC answers, one per method and status number, for example
+``envoy_cluster_grpc_ModelInfer_14`` (Envoy leaves the method in the name where the service's name has a dot). They
+exist when the EnvoyProxy sets ``telemetry.metrics.enableGRPCStats: true``."""
+GRPC_STATUS_PATTERN: Final = re.compile(r"envoy_cluster_grpc_(?:.+_)?([0-9]+)")
+"""The same, with the status number."""
 CLUSTER_LABEL: Final = "envoy_cluster_name"
 CLUSTER_PATTERN: Final = re.compile(r"httproute/([^/]+)/([^/]+)/rule/(\d+)/backend/(\d+)")
 """What Envoy Gateway calls a backendRef: namespace, route, index of the rule, index of the backendRef."""
@@ -41,7 +44,7 @@ def gateway_counters(thresholds: frozenset[int], *, window_seconds: int) -> str:
     """
     edges = [rf"{edge}(\\.0)?" for edge in sorted(thresholds)]  # Prometheus 3 writes 250 as 250.0.
     le = "|".join(["", *edges, r"\\+Inf"])  # The empty one: counters, which have no such label.
-    names = f"{HTTP_ANSWERS}|{GRPC_ANSWERS_PREFIX}[0-9]+|{REQUEST_TIME_BUCKET}"
+    names = f"{HTTP_ANSWERS}|{GRPC_ANSWERS}|{REQUEST_TIME_BUCKET}"
     selector = f'__name__=~"{names}",{CLUSTER_LABEL}=~"httproute/.+/rule/[0-9]+/backend/[0-9]+",le=~"{le}"'
     return f"{{{selector}}}[{window_seconds}s]"
 
@@ -58,7 +61,7 @@ def latency_edges() -> str:
 
 def shown_errors(window: Window) -> str:
     """Return the query that shows a person the counters behind `errors`."""
-    names = f"{HTTP_ANSWERS}|{GRPC_ANSWERS_PREFIX}[0-9]+"
+    names = f"{HTTP_ANSWERS}|{GRPC_ANSWERS}"
     return (
         f"sum by (__name__, {CLUSTER_LABEL}, {RESPONSE_CLASS_LABEL}) "
         f'({{__name__=~"{names}",{CLUSTER_LABEL}=~"{_clusters(window)}"}})'

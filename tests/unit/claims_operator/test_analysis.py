@@ -59,7 +59,7 @@ class Traffic:
         self.now = START
         self.counted: dict[tuple[int, int, str], float] = {}
         self.labelled: dict[tuple[str, int, int, str], float] = {}
-        self.edges = EDGES
+        self.edges: tuple[float, ...] = EDGES
         self.requests(STABLE, 10_000, failed=20, slow=50)
         self.requests(CANDIDATE, 0)
 

@@ -131,7 +131,7 @@ async def test_counters_come_raw_with_the_time_of_their_scrape_by_backend() -> N
         (gateway_series(queries.HTTP_ANSWERS, envoy_response_code_class="5"), [(115.5, "1")]),
         (gateway_series(queries.REQUEST_TIME_BUCKET, le="250"), [(115.5, "12")]),
         (gateway_series(queries.REQUEST_TIME_BUCKET, le="+Inf"), [(115.5, "15")]),
-        (gateway_series("envoy_cluster_grpc_14", rule=0, slot=1), [(115.5, "3")]),
+        (gateway_series("envoy_cluster_grpc_ModelInfer_14", rule=0, slot=1), [(115.5, "3")]),
     )
     snapshot = await collected(answering(gateway=rows))
     assert snapshot.error is None
@@ -157,13 +157,11 @@ async def test_the_two_spellings_of_a_bucket_edge_are_one() -> None:
 
 
 async def test_statuses_of_several_grpc_methods_are_summed_and_gateway_pods_are_kept_apart() -> None:
-    def status(method: str, **labels: str) -> dict[str, str]:
-        return gateway_series("envoy_cluster_grpc_0", rule=0, **({"envoy_grpc_bridge_method": method} | labels))
-
     rows = matrix(
-        (status("ModelInfer"), [(10, "5")]),
-        (status("ServerReady"), [(10, "2")]),
-        (status("ModelInfer", instance="10.1.0.8:19001"), [(11, "100")]),
+        (gateway_series("envoy_cluster_grpc_ModelInfer_0", rule=0, envoy_grpc_bridge_service="inference"), [(10, "5")]),
+        (gateway_series("envoy_cluster_grpc_ServerReady_0", rule=0), [(10, "1")]),
+        (gateway_series("envoy_cluster_grpc_0", rule=0, envoy_grpc_bridge_method="Check"), [(10, "1")]),
+        ({**gateway_series("envoy_cluster_grpc_ModelInfer_0", rule=0), "instance": "10.1.0.8:19001"}, [(11, "100")]),
     )
     (found,) = (await collected(answering(gateway=rows))).gateway.values()
     assert sorted(counter.value for counter in found) == [7, 100]
@@ -175,7 +173,7 @@ async def test_nan_and_foreign_series_are_no_values() -> None:
         (gateway_series(queries.HTTP_ANSWERS, envoy_response_code_class="2"), [(1, "NaN")]),
         (gateway_series(queries.REQUEST_TIME_BUCKET, le="+Inf"), [(1, "+Inf")]),
         ({"__name__": queries.HTTP_ANSWERS, "envoy_cluster_name": "prometheus_stats"}, [(1, "5")]),
-        (gateway_series("envoy_cluster_grpc_success"), [(1, "5")]),
+        (gateway_series("envoy_cluster_grpc_ModelInfer_total"), [(1, "5")]),
         (gateway_series(queries.REQUEST_TIME_BUCKET, le="wide"), [(1, "5")]),
     )
     outcomes = matrix(
@@ -208,19 +206,18 @@ async def test_an_empty_prometheus_is_an_empty_snapshot_and_no_error() -> None:
 
 
 async def test_a_look_is_three_queries_however_many_models_there_are() -> None:
-    rows = matrix(
-        *(
-            (
-                {
-                    "__name__": queries.HTTP_ANSWERS,
-                    "envoy_cluster_name": f"httproute/claims/model-{number}/rule/1/backend/0",
-                    "envoy_response_code_class": "2",
-                },
-                [(1, "5")],
-            )
-            for number in range(1_000)
+    series: list[tuple[dict[str, str], list[tuple[float, str]]]] = [
+        (
+            {
+                "__name__": queries.HTTP_ANSWERS,
+                "envoy_cluster_name": f"httproute/claims/model-{number}/rule/1/backend/0",
+                "envoy_response_code_class": "2",
+            },
+            [(1, "5")],
         )
-    )
+        for number in range(1_000)
+    ]
+    rows = matrix(*series)
     async with running(answering(gateway=rows)) as server, asking(server.address + "/prefix/") as prometheus:
         snapshot = await prometheus.collect(frozenset({500, 100}))
         assert len(snapshot.gateway) == 1_000
