@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from claims_contract import labels
 from claims_operator.adapters.kubernetes import Cluster
 from claims_operator.api import names
 from claims_operator.api.names import Manifest
@@ -61,13 +62,12 @@ class PlayedTraffic:
     """Revision → version."""
     silent: bool = False
     """Prometheus does not answer."""
-    unfinished: float = 0.0
     counted: dict[tuple[int, str], float] = field(default_factory=dict)
     outcomes: dict[tuple[str, int, int, str], float] = field(default_factory=dict)
 
     def flow(self, route: Manifest | None, seconds: float) -> None:
         """Let requests come for a while."""
-        if route is None:
+        if route is None or labels.MODEL not in route["metadata"].get("labels", {}):
             return
         for slot, backend in enumerate(route["spec"]["rules"][REST_RULE]["backendRefs"]):
             requests = self.requests_per_second * seconds * backend["weight"] / 100
@@ -92,12 +92,15 @@ class PlayedTraffic:
             self.outcomes[key] = self.outcomes.get(key, 0.0) + requests * share
 
     async def collect(self, thresholds: frozenset[int]) -> Snapshot:
-        """Answer as the collector of Prometheus does."""
+        """Answer as the collector of Prometheus does, which reads the buckets it is asked for."""
         if self.silent:
             return Snapshot(collected_at=self.clock.now(), error="Prometheus does not answer")
         at = self.clock.now().timestamp()
         gateway: dict[Backend, tuple[Counter, ...]] = {}
+        unasked = {bucket_kind(edge) for edge in EDGES if edge not in thresholds}
         for (slot, kind), value in self.counted.items():
+            if kind in unasked:
+                continue
             backend = Backend(namespace=self.namespace, route=self.name, rule=REST_RULE, slot=slot)
             counter = Counter(kind=kind, instance="envoy-1", value=float(int(value)), at=at)
             gateway[backend] = (*gateway.get(backend, ()), counter)

@@ -54,6 +54,8 @@ async def run(settings: Settings, kubeconfig: Path | None, stop: asyncio.Event) 
             deadline_seconds=settings.tick_deadline_seconds,
         )
         watching = asyncio.create_task(handlers.watch(worker.wake, kubeconfig, stop))
+        # kopf takes the signals over; and without watches there is nothing to work on.
+        watching.add_done_callback(lambda _: stop.set())
         lost = await _unless(stop, lease.hold())
         stop.set()
         await worker.close()

@@ -18,7 +18,7 @@ class Registry:
     """A client of one MLflow server. Use it as an async context manager."""
 
     def __init__(self, url: str, *, request_timeout_seconds: float) -> None:
-        self._url = url
+        self.url = url
         self._client = httpx.AsyncClient(base_url=url, timeout=request_timeout_seconds)
 
     async def __aenter__(self) -> "Registry":
@@ -66,7 +66,7 @@ class Registry:
         answer = await self._ask(path, query, uri)
         version = answer.get("model_version")
         if not isinstance(version, dict) or not {"name", "version"} <= version.keys():
-            raise RegistryUnavailable(f"{self._url} answered without a model version; is it an MLflow server?")
+            raise RegistryUnavailable(f"{self.url} answered without a model version; is it an MLflow server?")
         return version
 
     async def _ask(self, path: str, query: dict[str, str], uri: str) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Registry:
             response = await self._client.get(f"/api/2.0/mlflow/{path}", params=query)
         except httpx.HTTPError as error:
             raise RegistryUnavailable(
-                f"the model registry {self._url} does not answer: {type(error).__name__} {error}"
+                f"the model registry {self.url} does not answer: {type(error).__name__} {error}"
             ) from error
         answer = _json(response)
         code = answer.get("error_code")
@@ -84,7 +84,7 @@ class Registry:
             )
         if response.status_code != httpx.codes.OK:
             raise RegistryUnavailable(
-                f"the model registry {self._url} answered {response.status_code}: {response.text[:200]}"
+                f"the model registry {self.url} answered {response.status_code}: {response.text[:200]}"
             )
         return answer
 

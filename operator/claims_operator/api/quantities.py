@@ -62,11 +62,11 @@ _INTERVAL_RULE = rule(
     f"{cel_seconds('self')} >= 5 && {cel_seconds('self')} <= 3600", "the interval is between 5s and 1h, for example 30s"
 )
 
-_duration = _text(DURATION_PATTERN, _DURATION, length=7)
-_interval = _text(DURATION_PATTERN, _DURATION, length=7, also=(_INTERVAL_RULE,))
-_share = _text(RATIO_PATTERN, _RATIO, length=8, also=(_SHARE_RULE,))
-_margin = _text(RATIO_PATTERN, _RATIO, length=8, also=(_MARGIN_RULE,))
-_confidence = _text(RATIO_PATTERN, _RATIO, length=8, also=(_CONFIDENCE_RULE,))
+_duration = _text(DURATION_PATTERN, _DURATION, length=32)
+_interval = _text(DURATION_PATTERN, _DURATION, length=32, also=(_INTERVAL_RULE,))
+_share = _text(RATIO_PATTERN, _RATIO, length=32, also=(_SHARE_RULE,))
+_margin = _text(RATIO_PATTERN, _RATIO, length=32, also=(_MARGIN_RULE,))
+_confidence = _text(RATIO_PATTERN, _RATIO, length=32, also=(_CONFIDENCE_RULE,))
 _version = _text(SEMANTIC_VERSION_PATTERN, "write the model's semantic version, three numbers such as 2.1.0", length=64)
 _uri = _text(
     MODEL_URI_PATTERN,

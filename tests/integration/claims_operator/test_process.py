@@ -1,0 +1,141 @@
+"""The operator as it is started: its own process, woken by real watches, one active of several."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from played_world import World
+
+from claims_cluster.controlplane import ControlPlane
+from claims_operator.api import names
+from claims_operator.api.status import ClaimsModelStatus
+
+ROOT = Path(__file__).parents[3]
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@contextmanager
+def operator(
+    api_server: ControlPlane, namespace: str, identity: str, mlflow_url: str, port: int
+) -> Iterator[subprocess.Popen[str]]:
+    """Run the operator with its Lease in ``namespace``."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT / 'runtimes/contract'}",
+        "KUBECONFIG": str(api_server.kubeconfig),
+        "CLAIMS_OPERATOR_NAMESPACE": namespace,
+        "CLAIMS_IDENTITY": identity,
+        "CLAIMS_MLFLOW_URL": mlflow_url,
+        "CLAIMS_PROMETHEUS_URL": "http://127.0.0.1:9",
+        "CLAIMS_HTTP_PORT": str(port),
+        "CLAIMS_LEASE_SECONDS": "3",
+        "CLAIMS_SETTLE_SECONDS": "0",
+        "CLAIMS_DRAIN_SECONDS": "0",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "claims_operator"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+async def wait_for(world: World, reached: Callable[[ClaimsModelStatus], bool]) -> ClaimsModelStatus:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        await world.kserve.play()
+        await world.gateway.play()
+        status = await world.status()
+        if reached(status):
+            return status
+        await asyncio.sleep(0.2)
+    raise AssertionError(f"not reached in 30 s: {status}")
+
+
+def read(port: int, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        return str(answer.read().decode())
+
+
+async def test_it_serves_a_model_mends_its_route_and_stops_in_order(world: World, api_server: ControlPlane) -> None:
+    port = free_port()
+    mlflow = str(world.registry.url)
+    await world.create()
+    with operator(api_server, world.key.namespace, "one", mlflow, port) as process:
+        await wait_for(world, lambda status: status.state == "Serving" and status.url is not None)
+        assert read(port, "/healthz") == "ok\n"
+        metrics = read(port, "/metrics")
+        assert "claims_rollout_leader 1.0" in metrics
+        assert f'model_name="claim-risk",model_namespace="{world.key.namespace}",reason="FirstVersion"' in metrics
+        # Nobody's finalizer but ours, and no annotation of the framework.
+        metadata = (await world.live())["metadata"]
+        assert metadata["finalizers"] == [names.FINALIZER]
+        assert "annotations" not in metadata
+        # A watch wakes it: long before the resync of five minutes, the route is back.
+        route = await world.cluster.get(names.HTTP_ROUTE, world.key.namespace, world.key.name)
+        await world.cluster.delete(names.HTTP_ROUTE, route)
+        deadline = time.monotonic() + 10
+        while await world.cluster.get(names.HTTP_ROUTE, world.key.namespace, world.key.name) is None:
+            assert time.monotonic() < deadline, "the route was not put back"
+            await asyncio.sleep(0.1)
+
+        process.terminate()
+        output, log = process.communicate(timeout=15)
+
+    assert process.returncode == 0, log
+    assert [line for line in output.splitlines() if '"decision": "Promote"' in line]
+    assert "Traceback" not in log
+    lease = await world.cluster.get(names.LEASE, world.key.namespace, "claims-operator")
+    assert lease["spec"]["holderIdentity"] == ""
+
+
+async def test_one_operator_is_active_and_another_takes_over_when_it_dies(
+    world: World, api_server: ControlPlane
+) -> None:
+    ports = (free_port(), free_port())
+    mlflow = str(world.registry.url)
+    with operator(api_server, world.key.namespace, "first", mlflow, ports[0]) as first:
+        await wait_until(lambda: is_leader(ports[0]))
+        with operator(api_server, world.key.namespace, "second", mlflow, ports[1]):
+            await wait_until(lambda: read(ports[1], "/healthz") == "ok\n")
+            await asyncio.sleep(2)
+            assert (is_leader(ports[0]), is_leader(ports[1])) == (True, False)
+            first.kill()
+            first.wait()
+            killed = time.monotonic()
+            await wait_until(lambda: is_leader(ports[1]))
+            assert time.monotonic() - killed > 1, "the Lease of a dead operator was not waited for"
+            await world.create()
+            await wait_for(world, lambda status: status.state == "Serving")
+
+
+def is_leader(port: int) -> bool:
+    return "claims_rollout_leader 1.0" in read(port, "/metrics")
+
+
+async def wait_until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with suppress(OSError):
+            if reached():
+                return
+        await asyncio.sleep(0.1)
+    raise AssertionError("not reached in 20 s")
