@@ -81,7 +81,7 @@ async def kill_operator(kubernetes: cluster.Cluster) -> None:
 
 
 async def kill_prometheus(kubernetes: cluster.Cluster) -> None:
-    await kill_all(kubernetes, SYSTEM, "app.kubernetes.io/name=prometheus")
+    await kill_all(kubernetes, "monitoring", "app=prometheus")
 
 
 async def kill_all(kubernetes: cluster.Cluster, namespace: str, selector: str) -> None:
