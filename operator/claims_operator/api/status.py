@@ -19,6 +19,7 @@ class State(StrEnum):
     """What a ClaimsModel is doing, for people; programs read the conditions."""
 
     PENDING = "Pending"
+    """No rollout is under way, and the stable revision does not serve."""
     SERVING = "Serving"
     PROGRESSING = "Progressing"
     ROLLED_BACK = "RolledBack"

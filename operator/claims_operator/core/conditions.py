@@ -43,7 +43,7 @@ def summarize(facts: Facts, decision: Decision, status: ClaimsModelStatus) -> Cl
     return status.model_copy(
         update={
             "observed_generation": facts.generation,
-            "state": _state(status, progressing=progressing, stalled=stalled, reason=decision.reason),
+            "state": _state(decision, ready=ready == "True", progressing=progressing, stalled=stalled),
             "reason": waiting.reason,
             "message": waiting.message[:MESSAGE_LIMIT],
             "url": f"http://{hostname(facts)}" if status.stable is not None else None,
@@ -97,12 +97,12 @@ def _metrics(facts: Facts, status: ClaimsModelStatus) -> tuple[MetricStatus, ...
     return judging.metric_statuses(facts.analysis, facts.rollout.judged_at)
 
 
-def _state(status: ClaimsModelStatus, *, progressing: bool, stalled: bool, reason: Reason) -> State:
+def _state(decision: Decision, *, ready: bool, progressing: bool, stalled: bool) -> State:
     if stalled:
-        return State.ROLLED_BACK if reason == Reason.ROLLED_BACK else State.BLOCKED
-    if status.stable is None:
-        return State.PENDING
-    return State.PROGRESSING if progressing else State.SERVING
+        return State.ROLLED_BACK if decision.reason == Reason.ROLLED_BACK else State.BLOCKED
+    if progressing:
+        return State.PROGRESSING
+    return State.SERVING if ready else State.PENDING
 
 
 def _condition(facts: Facts, type_: str, status: Status, reason: Reason, message: str) -> Condition:

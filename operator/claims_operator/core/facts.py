@@ -144,7 +144,7 @@ def _why_not_ready(inference_service: Manifest, deployment: Manifest | None, rep
         return f"the Deployment of {name} is being changed"
     ready_replicas = min(_available(deployment), int(status.get("updatedReplicas", 0)))
     if ready_replicas < replicas:
-        failure = _failure(inference_service)
+        failure = _failure(inference_service, deployment)
         return f"{ready_replicas} of {replicas} replicas of {name} are available" + (f": {failure}" if failure else "")
     ready = _condition(inference_service.get("status", {}).get("conditions", ()), "Ready")
     if ready.get("status") != "True":
@@ -152,8 +152,11 @@ def _why_not_ready(inference_service: Manifest, deployment: Manifest | None, rep
     return ""
 
 
-def _failure(inference_service: Manifest) -> str:
-    """Return KServe's own words on why the model did not load; empty where it has none."""
+def _failure(inference_service: Manifest, deployment: Manifest) -> str:
+    """Return why pods are missing, in the words of Kubernetes or KServe; empty where they have none."""
+    refused = _condition(deployment.get("status", {}).get("conditions", ()), "ReplicaFailure")
+    if refused.get("status") == "True":
+        return str(refused.get("message", ""))
     failure = inference_service.get("status", {}).get("modelStatus", {}).get("lastFailureInfo", {})
     return str(failure.get("message") or failure.get("reason") or "")
 
