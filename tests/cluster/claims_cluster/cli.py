@@ -3,8 +3,9 @@
 import argparse
 import json
 import sys
+from pathlib import Path
 
-from claims_cluster import host, images, lifecycle, settings
+from claims_cluster import deploy, images, lifecycle, settings
 from claims_cluster.progress import Progress
 from claims_cluster.shell import Failure
 
@@ -31,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     start = verbs.add_parser("up", help="bring the cluster to Ready with everything installed")
     start.add_argument("--nodes", type=int, choices=(1, 2), default=1, help="how many kubelets (default: 1)")
+    verbs.add_parser("install", help="build the platform's images where they changed and install its chart")
     verbs.add_parser("down", help="end the cluster and remove what it put on this machine; built parts are kept")
     verbs.add_parser("status", help="say what runs, as JSON; exit code 1 when it is not ready")
     verbs.add_parser("kubeconfig", help="print the path of the administrator's kubeconfig")
@@ -68,6 +70,9 @@ def _run(arguments: argparse.Namespace, cluster: settings.Cluster, progress: Pro
     elif arguments.verb == "down":
         with lifecycle.locked(cluster, progress):
             lifecycle.down(cluster, progress)
+    elif arguments.verb == "install":
+        with lifecycle.locked(cluster, progress):
+            deploy.install(cluster, lifecycle.running_nodes(cluster), progress)
     elif arguments.verb == "status":
         status = lifecycle.status(cluster)
         print(json.dumps(status, indent=2))
@@ -91,12 +96,9 @@ def _load(names: list[str], cluster: settings.Cluster, progress: Progress) -> No
     known = {image.name for image in images.PLATFORM_IMAGES}
     if unknown := [name for name in names if name not in archives and name not in known]:
         raise Failure(f"{', '.join(unknown)} is neither an archive (.tar) nor one of {', '.join(sorted(known))}.")
-    for index in (1, 2):
-        node = cluster.node(index)
-        if not host.process_of(node.pid_file, "claims_cluster.node"):
-            continue
+    for node in lifecycle.running_nodes(cluster):
         for archive in archives:
-            images.ctr(node, "images", "import", archive)
+            images.load_archive(node, Path(archive))
         if len(archives) < len(names) or not names:
             references = images.load_platform(node, progress, tuple(set(names) - set(archives)))
             for name, reference in sorted(references.items()):

@@ -53,7 +53,7 @@ def part_images() -> list[PartImage]:
         single("kserve-agent", settings.KSERVE_VERSION),
         single("envoy-gateway", settings.GATEWAY_VERSION),
         with_libc("envoy", f"v{settings.ENVOY_VERSION}", parts.program("envoy")),
-        with_libc("prometheus", _package_version("prometheus"), Path("/usr/bin/prometheus")),
+        single("prometheus", settings.PROMETHEUS_VERSION),
         with_libc(
             "alertmanager",
             _package_version("prometheus-alertmanager"),

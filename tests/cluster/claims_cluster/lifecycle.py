@@ -96,6 +96,18 @@ def status(cluster: settings.Cluster) -> dict[str, object]:
     }
 
 
+def running_nodes(cluster: settings.Cluster) -> list[settings.Node]:
+    """Return the nodes that run, the first one first.
+
+    Raises:
+        Failure: none runs.
+    """
+    running = [node for node in _known_nodes(cluster) if _running(node)]
+    if not running:
+        raise Failure("The cluster is not up. Run: make up")
+    return running
+
+
 def _known_nodes(cluster: settings.Cluster) -> list[settings.Node]:
     return [cluster.node(index) for index in (1, 2) if cluster.node(index).pid_file.exists()]
 
@@ -103,7 +115,7 @@ def _known_nodes(cluster: settings.Cluster) -> list[settings.Node]:
 def _node_fingerprint() -> str:
     """Return a digest of what runs on the nodes; a cluster with another one is replaced."""
     digest = hashlib.sha256()
-    for module in sorted({module for module, *_ in parts.GO_PROGRAMS.values()}):
+    for module in sorted({program.module for program in parts.GO_PROGRAMS.values()}):
         digest.update(parts.go_key(module).encode())
     here = Path(__file__).parent
     for path in (here / "components.py", here / "node.py", here / "settings.py"):

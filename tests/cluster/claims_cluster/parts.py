@@ -1,5 +1,6 @@
 """The programs of the cluster: built once from pinned sources, kept in a cache that every checkout shares."""
 
+import dataclasses
 import hashlib
 import os
 import platform
@@ -9,27 +10,47 @@ from collections.abc import Callable
 from pathlib import Path
 
 from claims_cluster import settings
-from claims_cluster.progress import Progress, Step
+from claims_cluster.progress import Progress
 from claims_cluster.shell import Failure, run
 
 GO_MODULES = settings.HERE / "go"
 
-GO_PROGRAMS: dict[str, tuple[str, str, str, float]] = {
-    # program: module folder, package, linker flags, seconds on two cores with nothing compiled before
-    "kube": (
-        "kubernetes",
-        "./cmd/kube",
-        f"-X k8s.io/component-base/version.gitVersion={settings.KUBERNETES_VERSION}",
-        310,
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GoProgram:
+    """A program that is built from a Go module; ``seconds``: what it took on two cores with nothing compiled before."""
+
+    module: str
+    package: str
+    seconds: float
+    linker_flags: str = ""
+    tags: str = ""
+
+
+GO_PROGRAMS = {
+    "kube": GoProgram(
+        module="kubernetes",
+        package="./cmd/kube",
+        seconds=310,
+        linker_flags=f"-X k8s.io/component-base/version.gitVersion={settings.KUBERNETES_VERSION}",
     ),
-    "coredns": ("kubernetes", "./cmd/coredns", "", 30),
-    "forward": ("kubernetes", "./cmd/forward", "", 5),
-    "pause": ("kubernetes", "./cmd/pause", "", 5),
-    "kserve-manager": ("kserve", "github.com/kserve/kserve/cmd/manager", "", 140),
-    "kserve-agent": ("kserve", "github.com/kserve/kserve/cmd/agent", "", 60),
-    "envoy-gateway": ("gateway", "github.com/envoyproxy/gateway/cmd/envoy-gateway", "", 190),
-    "metrics-server": ("gateway", "./cmd/metrics-server", "", 30),
-    "helm": ("gateway", "./cmd/helm", "", 40),
+    "coredns": GoProgram(module="kubernetes", package="./cmd/coredns", seconds=10),
+    "forward": GoProgram(module="kubernetes", package="./cmd/forward", seconds=2),
+    "pause": GoProgram(module="kubernetes", package="./cmd/pause", seconds=2),
+    "kserve-manager": GoProgram(module="kserve", package="github.com/kserve/kserve/cmd/manager", seconds=130),
+    "kserve-agent": GoProgram(module="kserve", package="github.com/kserve/kserve/cmd/agent", seconds=30),
+    "envoy-gateway": GoProgram(
+        module="gateway", package="github.com/envoyproxy/gateway/cmd/envoy-gateway", seconds=180
+    ),
+    "metrics-server": GoProgram(module="gateway", package="./cmd/metrics-server", seconds=20),
+    "helm": GoProgram(module="gateway", package="./cmd/helm", seconds=20),
+    # Debian's Prometheus cannot discover pods; this one discovers nothing else.
+    "prometheus": GoProgram(
+        module="prometheus",
+        package="github.com/prometheus/prometheus/cmd/prometheus",
+        seconds=120,
+        tags="remove_all_sd,enable_kubernetes_sd",
+    ),
 }
 
 KUBE_NAMES = (
@@ -64,7 +85,7 @@ def program(name: str) -> Path:
         return program("kube").with_name(name)
     if name == "envoy":
         return settings.cache_directory() / f"envoy-{settings.ENVOY_VERSION}" / "envoy"
-    module = GO_PROGRAMS[name][0]
+    module = GO_PROGRAMS[name].module
     return settings.cache_directory() / f"{module}-{go_key(module)}" / name
 
 
@@ -85,14 +106,8 @@ def ensure_all(progress: Progress) -> None:
     Raises:
         Failure: a build failed; what was built before it stays in the cache.
     """
-    for name, (module, package, flags, seconds) in GO_PROGRAMS.items():
-        if not program(name).exists():
-            with progress.step(f"build {name}", seconds) as step:
-                _build_go(name, module, package, flags, step)
-    for name in KUBE_NAMES:
-        link = program(name)
-        if not link.is_symlink():
-            link.symlink_to("kube")
+    for name in GO_PROGRAMS:
+        _ensure_go(name, progress)
     for name, (module, source, folder) in CHARTS.items():
         if not chart(name).exists():
             with progress.step(f"copy charts of {source}"):
@@ -107,13 +122,18 @@ def ensure_all(progress: Progress) -> None:
 
 def ensure_api_server(progress: Progress) -> None:
     """Build only what a bare API server with etcd needs."""
-    module, package, flags, seconds = GO_PROGRAMS["kube"]
-    if not program("kube").exists():
-        with progress.step("build kube", seconds) as step:
-            _build_go("kube", module, package, flags, step)
-    for name in KUBE_NAMES:
-        if not program(name).is_symlink():
-            program(name).symlink_to("kube")
+    _ensure_go("kube", progress)
+
+
+def _ensure_go(name: str, progress: Progress) -> None:
+    if not program(name).exists():
+        with progress.step(f"build {name}", GO_PROGRAMS[name].seconds) as step:
+            step.say("downloading and compiling")
+            _build_go(name, GO_PROGRAMS[name])
+    if name == "kube":
+        for link in map(program, KUBE_NAMES):
+            if not link.is_symlink():
+                link.symlink_to("kube")
 
 
 def written_once(target: Path, write: Callable[[Path], None]) -> None:
@@ -145,24 +165,14 @@ def _go_environment() -> dict[str, str]:
     return {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-trimpath -buildvcs=false", "GOTOOLCHAIN": "auto"}
 
 
-def _build_go(name: str, module: str, package: str, flags: str, step: Step) -> None:
-    step.say("downloading and compiling")
+def _build_go(name: str, wanted: GoProgram) -> None:
     log = settings.cache_directory() / f"build-{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
 
     def build(target: Path) -> None:
-        run(
-            go(),
-            "build",
-            "-ldflags",
-            f"-s -w {flags}".strip(),
-            "-o",
-            target,
-            package,
-            cwd=GO_MODULES / module,
-            env=_go_environment(),
-            log=log,
-        )
+        flags = f"-s -w {wanted.linker_flags}".strip()
+        command = ("build", "-ldflags", flags, "-tags", wanted.tags, "-o", target, wanted.package)
+        run(go(), *command, cwd=GO_MODULES / wanted.module, env=_go_environment(), log=log)
 
     written_once(program(name), build)
 

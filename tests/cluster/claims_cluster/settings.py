@@ -11,6 +11,7 @@ GATEWAY_VERSION: Final = "v1.9.1"
 ENVOY_VERSION: Final = "1.40.0"
 COREDNS_VERSION: Final = "1.14.7"
 METRICS_SERVER_VERSION: Final = "0.9.0"
+PROMETHEUS_VERSION: Final = "v3.13.5"
 
 PACKAGES: Final = (
     "containerd",
@@ -23,7 +24,6 @@ PACKAGES: Final = (
     "mmdebstrap",
     "openssl",
     "util-linux",
-    "prometheus",
     "prometheus-alertmanager",
 )
 """Debian packages. Their services are never started: the cluster runs the programs itself."""
