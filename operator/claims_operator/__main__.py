@@ -1,6 +1,7 @@
 """``python -m claims_operator``: settings → the operator, until SIGTERM or the loss of its Lease."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import logging
 import os
@@ -31,11 +32,14 @@ async def run(settings: Settings, kubeconfig: Path | None, stop: asyncio.Event) 
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     timeout = settings.request_timeout_seconds
+    prometheus = Prometheus(settings.prometheus_url, timeout_seconds=timeout)
     async with (
+        contextlib.AsyncExitStack() as stack,
         http.serve(registry, settings.http_port),
         await Cluster.connect(kubeconfig=kubeconfig, request_timeout_seconds=timeout) as cluster,
         Registry(settings.mlflow_url, request_timeout_seconds=timeout) as models,
     ):
+        stack.push_async_callback(prometheus.close)
         lease = Lease(
             cluster,
             namespace=settings.operator_namespace,
@@ -48,7 +52,7 @@ async def run(settings: Settings, kubeconfig: Path | None, stop: asyncio.Event) 
             return True
         metrics.leader.set(1)
         worker = Worker(
-            build_ticker(settings, cluster, models, metrics).tick,
+            build_ticker(settings, cluster, models, prometheus, metrics).tick,
             metrics,
             resync_seconds=settings.resync_seconds,
             deadline_seconds=settings.tick_deadline_seconds,
@@ -65,9 +69,10 @@ async def run(settings: Settings, kubeconfig: Path | None, stop: asyncio.Event) 
         return not lost
 
 
-def build_ticker(settings: Settings, cluster: Cluster, models: Registry, metrics: Metrics) -> Ticker:
+def build_ticker(
+    settings: Settings, cluster: Cluster, models: Registry, prometheus: Prometheus, metrics: Metrics
+) -> Ticker:
     """Put the parts of a tick together."""
-    prometheus = Prometheus(settings.prometheus_url, timeout_seconds=settings.request_timeout_seconds)
     return Ticker(
         cluster=cluster,
         registry=models,

@@ -63,7 +63,7 @@ def _ready(facts: Facts, status: ClaimsModelStatus) -> tuple[Status, Reason, str
     if stable is None:
         return "False", Reason.NOT_SERVING, "no version has been ready yet"
     seen = facts.seen(stable.revision)
-    if not seen.serving and facts.status.stable is not None:
+    if not seen.serving:
         return "False", Reason.NOT_SERVING, f"{stable.version} does not serve: {seen.why}"
     if facts.route is None or not facts.route.accepted:
         why = facts.route.why if facts.route is not None and facts.route.why else "it has not reported yet"
