@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
+import yaml
 from played_world import World
 
 from claims_cluster.controlplane import ControlPlane
@@ -18,6 +20,8 @@ from claims_operator.api import names
 from claims_operator.api.status import ClaimsModelStatus
 
 ROOT = Path(__file__).parents[3]
+NAMESPACE = "claims-system"
+RIGHTS = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 
 
 def free_port() -> int:
@@ -26,16 +30,33 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+@pytest.fixture(scope="session")
+def service_account(api_server: ControlPlane) -> Path:
+    """A kubeconfig of the operator's service account, which may do what the chart lets it do and no more."""
+    api_server.kubectl("create", "namespace", NAMESPACE)
+    granted = [
+        document
+        for document in yaml.safe_load_all((ROOT / "manifests/platform.yaml").read_text(encoding="utf-8"))
+        if document["kind"] in RIGHTS and document["metadata"]["name"] == "claims-operator"
+    ]
+    assert {document["kind"] for document in granted} == RIGHTS
+    api_server.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(granted))
+    token = api_server.kubectl("create", "token", "claims-operator", "-n", NAMESPACE).strip()
+    kubeconfig = yaml.safe_load(api_server.kubeconfig.read_text(encoding="utf-8"))
+    kubeconfig["users"][0]["user"] = {"token": token}
+    path = api_server.directory / "operator.kubeconfig"
+    path.write_text(yaml.safe_dump(kubeconfig), encoding="utf-8")
+    return path
+
+
 @contextmanager
-def operator(
-    api_server: ControlPlane, namespace: str, identity: str, mlflow_url: str, port: int
-) -> Iterator[subprocess.Popen[str]]:
-    """Run the operator with its Lease in ``namespace``."""
+def operator(kubeconfig: Path, identity: str, mlflow_url: str, port: int) -> Iterator[subprocess.Popen[str]]:
+    """Run the operator."""
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT / 'runtimes/contract'}",
-        "KUBECONFIG": str(api_server.kubeconfig),
-        "CLAIMS_OPERATOR_NAMESPACE": namespace,
+        "KUBECONFIG": str(kubeconfig),
+        "CLAIMS_OPERATOR_NAMESPACE": NAMESPACE,
         "CLAIMS_IDENTITY": identity,
         "CLAIMS_MLFLOW_URL": mlflow_url,
         "CLAIMS_PROMETHEUS_URL": "http://127.0.0.1:9",
@@ -75,11 +96,11 @@ def read(port: int, path: str) -> str:
         return str(answer.read().decode())
 
 
-async def test_it_serves_a_model_mends_its_route_and_stops_in_order(world: World, api_server: ControlPlane) -> None:
+async def test_it_serves_a_model_mends_its_route_and_stops_in_order(world: World, service_account: Path) -> None:
     port = free_port()
     mlflow = str(world.registry.url)
     await world.create()
-    with operator(api_server, world.key.namespace, "one", mlflow, port) as process:
+    with operator(service_account, "one", mlflow, port) as process:
         await wait_for(world, lambda status: status.state == "Serving" and status.url is not None)
         assert read(port, "/healthz") == "ok\n"
         metrics = read(port, "/metrics")
@@ -103,18 +124,17 @@ async def test_it_serves_a_model_mends_its_route_and_stops_in_order(world: World
     assert process.returncode == 0, log
     assert [line for line in output.splitlines() if '"decision": "Promote"' in line]
     assert "Traceback" not in log
-    lease = await world.cluster.get(names.LEASE, world.key.namespace, "claims-operator")
+    assert "forbidden" not in log.lower()
+    lease = await world.cluster.get(names.LEASE, NAMESPACE, "claims-operator")
     assert lease["spec"]["holderIdentity"] == ""
 
 
-async def test_one_operator_is_active_and_another_takes_over_when_it_dies(
-    world: World, api_server: ControlPlane
-) -> None:
+async def test_one_operator_is_active_and_another_takes_over_when_it_dies(world: World, service_account: Path) -> None:
     ports = (free_port(), free_port())
     mlflow = str(world.registry.url)
-    with operator(api_server, world.key.namespace, "first", mlflow, ports[0]) as first:
+    with operator(service_account, "first", mlflow, ports[0]) as first:
         await wait_until(lambda: is_leader(ports[0]))
-        with operator(api_server, world.key.namespace, "second", mlflow, ports[1]):
+        with operator(service_account, "second", mlflow, ports[1]):
             await wait_until(lambda: read(ports[1], "/healthz") == "ok\n")
             await asyncio.sleep(2)
             assert (is_leader(ports[0]), is_leader(ports[1])) == (True, False)
