@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from kubernetes.aio.client.exceptions import ApiException
 from rich.console import Console
 
-from claims_demo import cluster, outcomes, play, preflight, report, settings, stage, training, waiting
+from claims_demo import cluster, lock, outcomes, play, preflight, report, settings, stage, training, waiting
 from claims_demo.board import Board
 from claims_demo.ledger import Ledger
 
@@ -17,6 +17,7 @@ TOLD_IN_A_SENTENCE = (
     cluster.JobFailedError,
     cluster.NoClusterError,
     cluster.NoKeyError,
+    lock.StageTakenError,
     outcomes.OutcomesRefusedError,
     preflight.NotReadyError,
     training.NoResultError,

@@ -7,9 +7,9 @@ from claims_demo.view import View
 
 
 class Ending(enum.StrEnum):
-    """How an act is to end."""
+    """How an act is to end; each reads well after "is to be"."""
 
-    SERVES = "serves"
+    SERVING = "serving"
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled back"
 
@@ -53,7 +53,7 @@ def judge(act: Act, seen: View) -> Verdict | None:
             as_told=False,
             sentence=f"{act.version} was promoted, and should have been rolled back for {act.cause}",
         )
-    return Verdict(as_told=True, sentence=f"{act.version} {act.ending}")
+    return Verdict(as_told=True, sentence=f"{act.version} is {act.ending}")
 
 
 def _judge_rollback(act: Act, seen: View) -> Verdict | None:
@@ -65,7 +65,7 @@ def _judge_rollback(act: Act, seen: View) -> Verdict | None:
     elif act.stable_before is None or not seen.is_settled_on(act.stable_before):
         return None
     else:
-        return Verdict(as_told=True, sentence=f"{act.version} rolled back. {why.reason}: {why.message}")
+        return Verdict(as_told=True, sentence=f"{act.version} is rolled back. {why.reason}: {why.message}")
     return Verdict(as_told=False, sentence=f"{sentence}. {why.reason}: {why.message}")
 
 
@@ -78,7 +78,7 @@ ACTS = (
         version="1.0.0",
         format="sklearn",
         training=("--algorithm", "random-forest", *ROWS, "--trees", "25", "--max-depth", "6"),
-        ending=Ending.SERVES,
+        ending=Ending.SERVING,
         limit_seconds=240,
     ),
     Act(

@@ -28,7 +28,7 @@ class Cluster:
         self._core = client.CoreV1Api(api)
         self._batch = client.BatchV1Api(api)
         self._custom = client.CustomObjectsApi(api)
-        self._api = api
+        self.api = api
         self.namespace = namespace
 
     async def ensure_namespace(self) -> None:

@@ -55,7 +55,8 @@ class Play:
         self._kubernetes = kubernetes
         self._board = board
         self._token = token
-        self._run = f"demo-{secrets.token_hex(3)}"
+        self.run = f"demo-{secrets.token_hex(3)}"
+        """Name of this run; it begins its request ids, claim ids and Jobs."""
         self._stop_traffic = asyncio.Event()
         self._results = results
 
@@ -83,7 +84,6 @@ class Play:
             task.cancel()
 
     async def _clear_stage(self) -> None:
-        await self._kubernetes.ensure_namespace()
         self._board.doing = "removing the ClaimsModel of an earlier run"
         if await self._kubernetes.delete_claims_model(MODEL, limit_seconds=DELETE_LIMIT_SECONDS):
             self._board.tell("Removed the ClaimsModel of an earlier run")
@@ -110,7 +110,7 @@ class Play:
         verdict, evidence = await self._await_decision(act)
         decided_at = dt.datetime.now(dt.UTC)
         seconds = asyncio.get_running_loop().time() - applied_at
-        if act.ending is Ending.SERVES and verdict.as_told:
+        if act.ending is Ending.SERVING and verdict.as_told:
             tasks += self._start_traffic(background)
             await self._await_answers()
         return Result(
@@ -125,7 +125,7 @@ class Play:
     async def _train(self, act: Act) -> str:
         """Train the act's version in a Job, and return its URI in the registry."""
         self._board.doing = f"training version {act.version}"
-        name = f"train-{MODEL}-{act.letter}-{self._run}"
+        name = f"train-{MODEL}-{act.letter}-{self.run}"
         job = training.build_job(
             name,
             self._settings.training_image,
@@ -171,9 +171,9 @@ class Play:
             gateway_url=settings.gateway_url,
             hostname=settings.hostname,
             model=MODEL,
-            batches=claims.batches(seed=settings.seed, start=0, rows=settings.rows, run=self._run),
+            batches=claims.batches(seed=settings.seed, start=0, rows=settings.rows, run=self.run),
             requests_per_second=settings.requests_per_second,
-            run=self._run,
+            run=self.run,
             ledger=ledger,
             answered=lambda answered: schedule.add(answered, loop.time()),
         )
@@ -214,6 +214,6 @@ def build_claims_model(act: Act, *, namespace: str, uri: str) -> dict[str, Any]:
     """Return the demo's ClaimsModel, with the act's version."""
     text = importlib.resources.files("claims_demo").joinpath("claimsmodel.yaml").read_text(encoding="utf-8")
     manifest: dict[str, Any] = yaml.safe_load(text)
-    manifest["metadata"] |= {"name": MODEL, "namespace": namespace}
+    manifest["metadata"] = {"name": MODEL, "namespace": namespace}
     manifest["spec"]["model"] |= {"version": act.version, "uri": uri, "format": {"name": act.format}}
     return manifest

@@ -5,7 +5,7 @@ import contextlib
 
 from rich.console import Console
 
-from claims_demo import cluster, play, preflight, screen
+from claims_demo import cluster, lock, play, preflight, screen
 from claims_demo.board import Board
 from claims_demo.settings import Settings
 
@@ -17,7 +17,10 @@ async def perform(given: Settings, board: Board, console: Console, results: list
         await preflight.check(given)
         async with cluster.connect(given.kubeconfig, given.namespace) as kubernetes:
             token = given.feedback_token or await kubernetes.read_secret(given.feedback_secret)
-            await play.Play(given, kubernetes, board, token=token, results=results).perform()
+            performance = play.Play(given, kubernetes, board, token=token, results=results)
+            await kubernetes.ensure_namespace()
+            async with lock.held(kubernetes.api, given.namespace, performance.run):
+                await performance.perform()
     finally:
         shown.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from claims_demo import acts, view
+from claims_demo import acts, play, settings, view
 
 PROMOTED = acts.chosen("abcd")[1]
 SLOW = acts.chosen("abcd")[2]
@@ -32,7 +32,7 @@ def test_an_act_goes_on(act: acts.Act, seen: view.View) -> None:
 
 
 def test_a_promoted_version_ends_the_act_as_told() -> None:
-    assert acts.judge(PROMOTED, SERVING_TWO) == acts.Verdict(as_told=True, sentence="2.0.0 promoted")
+    assert acts.judge(PROMOTED, SERVING_TWO) == acts.Verdict(as_told=True, sentence="2.0.0 is promoted")
 
 
 def test_a_rollback_for_the_cause_told_ends_the_act_as_told() -> None:
@@ -87,3 +87,14 @@ def test_a_status_of_an_older_generation_is_not_ready() -> None:
 
     assert not view.read(model).ready
     assert view.read(model | {"metadata": {"generation": 1}}).ready
+
+
+def test_an_act_names_its_version_in_the_claims_model() -> None:
+    manifest = play.build_claims_model(SLOW, namespace="claims", uri="models:/claim-risk/9")
+
+    assert manifest["metadata"] == {"name": settings.MODEL, "namespace": "claims"}
+    assert manifest["spec"]["model"] == {
+        "version": "3.0.0",
+        "uri": "models:/claim-risk/9",
+        "format": {"name": "sklearn"},
+    }
