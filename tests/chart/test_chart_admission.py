@@ -114,6 +114,16 @@ def test_pod_security_restricted_admits_the_pods(api_server: controlplane.Contro
 
 
 @pytest.mark.usefixtures("installed")
+def test_the_training_job_of_the_guide_is_admitted_too(api_server: controlplane.ControlPlane) -> None:
+    guide = (ROOT / "docs/how-to/install-with-helm.md").read_text(encoding="utf-8")
+    job = yaml.safe_load(guide.partition("<<EOF\n")[2].partition("EOF\n")[0])
+    job["metadata"]["namespace"] = NAMESPACE
+    arguments = ("--dry-run=server", "--validate=strict", "-f", "-")
+    api_server.kubectl("create", *arguments, stdin=yaml.safe_dump(job))
+    api_server.kubectl("create", *arguments, stdin=a_pod("train", job["spec"]["template"]["spec"]))
+
+
+@pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize(
     ("allowed", "verb", "resource", "namespace"),
     [
