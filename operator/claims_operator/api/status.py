@@ -83,7 +83,7 @@ class Candidate(Revision):
 class Retiring(Revision):
     """A revision that gets no requests any more and will be deleted."""
 
-    remove_after: Timestamp = Field(description="It leaves the route after this.")
+    remove_after: Timestamp = Field(description="It stays warm until this, for an instant return.")
     out_since: Timestamp | None = Field(
         default=None, description="When the gateway was seen to have taken it out of the route."
     )

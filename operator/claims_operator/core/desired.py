@@ -15,6 +15,15 @@ GRPC_PORT: Final = 9000
 REST_SERVICE_PORT: Final = 80
 GRPC_SERVICE_PORT: Final = 9000
 
+SLOTS: Final = 2
+"""Every rule of the route has so many backendRefs, always. The gateway makes a cluster of each, named by its index, and
+answers 500 for a moment when one goes away that the route still names; so none ever goes. What has no revision of
+its own is stable's too, with the least weight there is: of weight 0 the gateway makes no cluster."""
+
+WEIGHT_OF_A_PERCENT: Final = 10_000
+IDLE_WEIGHT: Final = 1
+"""Of the 1,000,000 that the weights of a rule sum to."""
+
 TERMINATION_GRACE_SECONDS: Final = 60
 """The runtime finishes its requests and hands over its prediction events within this."""
 
@@ -76,40 +85,51 @@ def build_http_route(
 
 def weights(status: ClaimsModelStatus) -> dict[str, int]:
     """Return revision → percent of requests, for every revision in the route; they sum to 100."""
-    candidate = status.candidate
-    taken = candidate.weight if candidate is not None else 0
-    shares = {revision.revision: 0 for revision in in_route(status)}
+    candidate, stable = status.candidate, status.stable
+    shares = {}
     if candidate is not None and candidate.slot is not None:
-        shares[candidate.revision] = taken
-    if status.stable is not None:
-        shares[status.stable.revision] = 100 - taken
+        shares[candidate.revision] = candidate.weight
+    if stable is not None:
+        shares[stable.revision] = 100 - sum(shares.values())
     return shares
 
 
 def _backends(key: ObjectKey, status: ClaimsModelStatus, port: int) -> list[dict[str, Any]]:
     """Return one backendRef per slot. Its two filters also make Envoy count each of them apart."""
     stratum = headers.format_stratum(status.traffic.attempt, status.traffic.epoch)
+    serving = {revision.slot: revision for revision in in_route(status)}
+    idle = SLOTS - len(serving)
     shares = weights(status)
-    return [
-        {
-            "group": "",
-            "kind": "Service",
-            "name": names.predictor(key.name, revision.revision),
-            "port": port,
-            "weight": shares[revision.revision],
-            "filters": [
-                {
-                    "type": "RequestHeaderModifier",
-                    "requestHeaderModifier": {"set": [{"name": headers.STRATUM, "value": stratum}]},
-                },
-                {
-                    "type": "ResponseHeaderModifier",
-                    "responseHeaderModifier": {"set": [{"name": headers.VARIANT, "value": revision.revision}]},
-                },
-            ],
-        }
-        for revision in in_route(status)
-    ]
+    backends = []
+    for slot in range(SLOTS):
+        revision = serving.get(slot) or status.stable
+        if revision is None:
+            raise AssertionError("nothing is in the route before a revision is stable")
+        weight = (
+            shares[revision.revision] * WEIGHT_OF_A_PERCENT - idle * IDLE_WEIGHT if slot in serving else IDLE_WEIGHT
+        )
+        backends.append(_backend(key, revision, port, weight, stratum))
+    return backends
+
+
+def _backend(key: ObjectKey, revision: Revision, port: int, weight: int, stratum: str) -> dict[str, Any]:
+    return {
+        "group": "",
+        "kind": "Service",
+        "name": names.predictor(key.name, revision.revision),
+        "port": port,
+        "weight": weight,
+        "filters": [
+            {
+                "type": "RequestHeaderModifier",
+                "requestHeaderModifier": {"set": [{"name": headers.STRATUM, "value": stratum}]},
+            },
+            {
+                "type": "ResponseHeaderModifier",
+                "responseHeaderModifier": {"set": [{"name": headers.VARIANT, "value": revision.revision}]},
+            },
+        ],
+    }
 
 
 def build_inference_service(

@@ -57,8 +57,8 @@ class RouteSeen:
     """The gateway takes requests for it."""
     programmed: bool
     """The gateway has taken over the route as it is now."""
-    weights: Mapping[str, int]
-    """Revision → weight in the route as it is, zeros included."""
+    revisions: frozenset[str]
+    """The revisions that the route as it is names."""
     why: str
     """What the gateway complains about; empty where it does not."""
 
@@ -185,19 +185,18 @@ def read_route(route: Manifest, gateway_name: str, gateway_namespace: str) -> Ro
     return RouteSeen(
         accepted=accepted.get("status") == "True",
         programmed=accepted.get("status") == "True" and accepted.get("observedGeneration", 0) >= generation,
-        weights=_weights(route),
+        revisions=_revisions(route),
         why="; ".join(complaints),
     )
 
 
-def _weights(route: Manifest) -> dict[str, int]:
+def _revisions(route: Manifest) -> frozenset[str]:
     prefix, suffix = f"{route['metadata']['name']}-", "-predictor"
-    weights: dict[str, int] = {}
-    for rule in route["spec"].get("rules", ()):
-        for backend in rule.get("backendRefs", ()):
-            revision = backend["name"].removeprefix(prefix).removesuffix(suffix)
-            weights[revision] = max(weights.get(revision, 0), backend.get("weight", 1))
-    return weights
+    return frozenset(
+        backend["name"].removeprefix(prefix).removesuffix(suffix)
+        for rule in route["spec"].get("rules", ())
+        for backend in rule.get("backendRefs", ())
+    )
 
 
 def read_revisions(

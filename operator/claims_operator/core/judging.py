@@ -18,6 +18,7 @@ from claims_operator.core.limits import (
     Limits,
     Window,
 )
+from claims_operator.core.record import in_route
 
 STEP_FACTORS: Final = tuple(sorted(MARGIN_FACTORS))
 """Margin of the last step's gate, the one before it, and so on, as multiples of the margin that is set; the last number
@@ -59,12 +60,6 @@ def window(key: ObjectKey, status: ClaimsModelStatus, settle: dt.timedelta) -> W
     candidate, stable = status.candidate, status.stable
     if candidate is None or candidate.slot is None or candidate.weight == 0 or status.traffic.changed_at is None:
         return None
-    in_route = (stable, candidate, *status.retiring)
-    slots = sorted(
-        (revision.slot, revision.revision)
-        for revision in in_route
-        if revision is not None and revision.slot is not None
-    )
     return Window(
         namespace=key.namespace,
         name=key.name,
@@ -74,7 +69,7 @@ def window(key: ObjectKey, status: ClaimsModelStatus, settle: dt.timedelta) -> W
         candidate_slot=candidate.slot,
         stable_revision=None if stable is None else stable.revision,
         candidate_revision=candidate.revision,
-        route_key=",".join(revision for _, revision in slots),
+        route_key=",".join(revision.revision for revision in in_route(status)),
         not_before=status.traffic.changed_at + settle,
     )
 

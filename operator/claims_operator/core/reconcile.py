@@ -7,7 +7,7 @@ from typing import Final
 from claims_operator.api.names import Manifest
 from claims_operator.api.quantities import to_timedelta
 from claims_operator.api.reasons import Reason
-from claims_operator.api.status import ClaimsModelStatus, ClaimsRolloutStatus
+from claims_operator.api.status import ClaimsModelStatus, ClaimsRolloutStatus, Retiring
 from claims_operator.core import conditions, desired, history, judging
 from claims_operator.core.decision import Decision, Hold, current_step, decide
 from claims_operator.core.facts import Facts
@@ -50,7 +50,7 @@ def reconcile(facts: Facts) -> Outcome:
 def _recheck_after(facts: Facts, decision: Decision, status: ClaimsModelStatus) -> dt.timedelta | None:
     if not isinstance(decision, Hold):
         return AT_ONCE
-    waits = [_until_out(facts, old.remove_after, out=old.slot is None) for old in status.retiring]
+    waits = [_until_deleted(facts, old) for old in status.retiring]
     candidate = status.candidate
     if decision.reason == Reason.REGISTRY_UNAVAILABLE:
         waits.append(ASK_AGAIN)
@@ -66,5 +66,7 @@ def _recheck_after(facts: Facts, decision: Decision, status: ClaimsModelStatus) 
     return max(min(waits), AT_ONCE) if waits else None
 
 
-def _until_out(facts: Facts, remove_after: dt.datetime, *, out: bool) -> dt.timedelta:
-    return SOON if out or remove_after <= facts.now else remove_after - facts.now
+def _until_deleted(facts: Facts, old: Retiring) -> dt.timedelta:
+    if old.out_since is None:
+        return SOON
+    return max(old.remove_after, old.out_since + facts.platform.drain) - facts.now

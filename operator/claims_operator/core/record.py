@@ -42,17 +42,15 @@ def record(facts: Facts, decision: Decision) -> ClaimsModelStatus:
 
 
 def _begin(facts: Facts, status: ClaimsModelStatus, decision: Begin) -> ClaimsModelStatus:
-    revision = decision.target.revision
-    # A revision that is still warm is taken up again where it stands in the route.
-    slot = next((old.slot for old in status.retiring if old.revision == revision), None)
     attempt = status.traffic.attempt + 1
     candidate = Candidate(
-        **_served(decision.target), slot=slot, attempt=attempt, started_at=facts.now, step=0, weight=0
+        **_served(decision.target), slot=None, attempt=attempt, started_at=facts.now, step=0, weight=0
     )
     return status.model_copy(
         update={
             "candidate": candidate,
-            "retiring": tuple(old for old in status.retiring if old.revision != revision),
+            # A revision that is still warm is taken up again, with its pods.
+            "retiring": tuple(old for old in status.retiring if old.revision != candidate.revision),
             "traffic": Traffic(attempt=attempt, epoch=0, changed_at=facts.now),
             "analysis": (),
         }
@@ -61,9 +59,14 @@ def _begin(facts: Facts, status: ClaimsModelStatus, decision: Begin) -> ClaimsMo
 
 def _shift(facts: Facts, status: ClaimsModelStatus, decision: Shift) -> ClaimsModelStatus:
     candidate = _candidate(status)
-    slot = candidate.slot if candidate.slot is not None else _free_slot(status)
     moved = candidate.model_copy(
-        update={"slot": slot, "step": decision.step, "weight": decision.weight, "step_started_at": facts.now}
+        update={
+            # Without weight it is not in the route at all: stable takes its slot.
+            "slot": _free_slot(status) if decision.weight else None,
+            "step": decision.step,
+            "weight": decision.weight,
+            "step_started_at": facts.now,
+        }
     )
     return status.model_copy(update={"candidate": moved, "traffic": _next_epoch(facts, status)})
 
@@ -89,7 +92,7 @@ def _end(facts: Facts, status: ClaimsModelStatus, result: Result, decision: Roll
     return status.model_copy(
         update={
             "candidate": None,
-            "retiring": status.retiring + _retiring(candidate, facts.now + facts.platform.drain),
+            "retiring": status.retiring + _retiring(candidate, facts.now),
             "traffic": _next_epoch(facts, status),
             "last_attempt": _last_attempt(facts, candidate, result, decision),
         }
@@ -111,55 +114,31 @@ def _reject(facts: Facts, status: ClaimsModelStatus, decision: RollBack) -> Clai
 
 
 def _retire(facts: Facts, status: ClaimsModelStatus) -> ClaimsModelStatus:
-    """Route first, pods last: each step waits for the gateway's word on the one before."""
+    """Route first, pods last: they go when the gateway has let go of them and their last request is answered."""
     route = facts.route
     if route is None or not route.programmed:
         return status
     kept = []
     for old in status.retiring:
-        if old.slot is not None:
-            leaves = facts.now >= old.remove_after and route.weights.get(old.revision, 0) == 0
-            kept.append(old.model_copy(update={"slot": None}) if leaves else old)
-        elif old.out_since is None:
-            is_out = old.revision not in route.weights
+        if old.out_since is None:
+            is_out = old.revision not in route.revisions
             kept.append(old.model_copy(update={"out_since": facts.now}) if is_out else old)
-        elif facts.now < old.out_since + facts.platform.drain:
+        elif facts.now < max(old.remove_after, old.out_since + facts.platform.drain):
             kept.append(old)
-    return _close_gaps(facts, status.model_copy(update={"retiring": tuple(kept)}))
-
-
-def _close_gaps(facts: Facts, status: ClaimsModelStatus) -> ClaimsModelStatus:
-    """Number the slots from 0 without gaps, in their order: a slot is an index in the route's list of backends."""
-    slots = sorted(revision.slot for revision in in_route(status) if revision.slot is not None)
-    before = sorted(revision.slot for revision in in_route(facts.status) if revision.slot is not None)
-    if slots == before:
-        return status
-    number = {slot: index for index, slot in enumerate(slots)}
-
-    def renumbered(revision: Revision) -> Revision:
-        return revision if revision.slot is None else revision.model_copy(update={"slot": number[revision.slot]})
-
-    return status.model_copy(
-        update={
-            "stable": status.stable and renumbered(status.stable),
-            "candidate": status.candidate and renumbered(status.candidate),
-            "retiring": tuple(renumbered(old) for old in status.retiring),
-            # No weight changed, so the stratum stays; but the gateway's counters change their names.
-            "traffic": status.traffic.model_copy(update={"changed_at": facts.now}),
-        }
-    )
+    return status.model_copy(update={"retiring": tuple(kept)})
 
 
 def in_route(status: ClaimsModelStatus) -> tuple[Revision, ...]:
-    """Return the revisions with a slot, by slot."""
-    known = (status.stable, status.candidate, *status.retiring)
+    """Return the revisions that take requests, by slot."""
+    known = (status.stable, status.candidate)
     return tuple(
         sorted((item for item in known if item is not None and item.slot is not None), key=lambda item: item.slot or 0)
     )
 
 
 def _free_slot(status: ClaimsModelStatus) -> int:
-    return len(in_route(status))
+    """Return the slot that stable does not have. There are two, and a revision keeps its own while it serves."""
+    return 1 if status.stable is not None and status.stable.slot == 0 else 0
 
 
 def _next_epoch(facts: Facts, status: ClaimsModelStatus) -> Traffic:
@@ -168,9 +147,9 @@ def _next_epoch(facts: Facts, status: ClaimsModelStatus) -> Traffic:
 
 def _retiring(revision: Revision | None, remove_after: dt.datetime) -> tuple[Retiring, ...]:
     """Return the revision as one that retires; nothing where no request can have reached it."""
-    if revision is None or revision.slot is None:
+    if revision is None or (isinstance(revision, Candidate) and revision.step == 0):
         return ()
-    return (Retiring(**_served(revision), slot=revision.slot, remove_after=remove_after),)
+    return (Retiring(**_served(revision), slot=None, remove_after=remove_after),)
 
 
 def _served(revision: Revision) -> dict[str, Any]:
