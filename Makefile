@@ -48,7 +48,7 @@ check: environments  ## The quick checks: format, lint, types, layers, generated
 
 .PHONY: test
 test: environments  ## All tests: unit, chart, integration, and end to end on the local cluster
-	tests/run check unit chart integration e2e
+	tests/run check unit cluster chart integration e2e local_cluster
 
 .PHONY: soak
 soak: environments  ## What takes too long for every run

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from claims_cluster import addons, components, host, settings
 
 CLUSTER = settings.cluster("second")
@@ -59,9 +60,7 @@ def listing() -> dict[str, set[str]]:
         "routes": output("ip", "route"),
         "namespaces": output("ip", "netns", "list"),
         "rules": {line for line in output("iptables-save") if not line.startswith(("#", ":"))},
-        "cgroups": {
-            str(place) for root in components.controllers() for place in root.iterdir() if place.is_dir()
-        },
+        "cgroups": {str(place) for root in components.controllers() for place in root.iterdir() if place.is_dir()},
         "files in /run": {str(place) for place in Path("/run").glob("*")},
         "files in /var/lib": {str(place) for place in Path("/var/lib").glob("*")},
         "programs": programs_running(),
