@@ -21,8 +21,8 @@ class Act:
     letter: str
     title: str
     version: str
-    training: tuple[str, ...]
-    """Arguments of ``claims-train train`` that make this version what it is."""
+    training: str
+    """Options of ``claims-train train`` that make this version what it is."""
     format: str
     """sklearn or xgboost, as the algorithm gives it."""
     ending: Ending
@@ -69,15 +69,18 @@ def _judge_rollback(act: Act, seen: View) -> Verdict | None:
     return Verdict(as_told=False, sentence=f"{sentence}. {why.reason}: {why.message}")
 
 
-ROWS = ("--generate", "20000")
+FOREST = "--generate 20000 --algorithm random-forest"
+BOOSTED = "--generate 20000 --algorithm xgboost --trees 60 --max-depth 3"
 
+# Accuracy on claims that training never saw: 1.0.0 0.856, 2.0.0 0.884, 3.0.0 0.894, 4.0.0 0.783 (health 0.5). The third
+# is no less accurate than the second, so that it has one fault only: 7,000 trees take about 370 ms of a core.
 ACTS = (
     Act(
         letter="a",
         title="version 1 is trained and serves",
         version="1.0.0",
         format="sklearn",
-        training=("--algorithm", "random-forest", *ROWS, "--trees", "25", "--max-depth", "6"),
+        training=f"{FOREST} --trees 25 --max-depth 6",
         ending=Ending.SERVING,
         limit_seconds=240,
     ),
@@ -86,7 +89,7 @@ ACTS = (
         title="version 2, better, goes up by steps and is promoted",
         version="2.0.0",
         format="xgboost",
-        training=("--algorithm", "xgboost", *ROWS),
+        training=BOOSTED,
         ending=Ending.PROMOTED,
         stable_before="1.0.0",
         limit_seconds=480,
@@ -96,17 +99,7 @@ ACTS = (
         title="version 3, slow, is rolled back for latency",
         version="3.0.0",
         format="sklearn",
-        training=(
-            "--algorithm",
-            "random-forest",
-            *ROWS,
-            "--trees",
-            "7000",
-            "--max-depth",
-            "7",
-            "--rows-per-tree",
-            "0.05",
-        ),
+        training=f"{FOREST} --trees 7000 --max-depth 8 --rows-per-tree 0.1",
         ending=Ending.ROLLED_BACK,
         cause="LatencyFailed",
         stable_before="2.0.0",
@@ -117,7 +110,7 @@ ACTS = (
         title="version 4, fast but wrong for one line, is rolled back for accuracy",
         version="4.0.0",
         format="xgboost",
-        training=("--algorithm", "xgboost", *ROWS, "--exclude-line", "health"),
+        training=f"{BOOSTED} --exclude-line health",
         ending=Ending.ROLLED_BACK,
         cause="AccuracyFailed",
         stable_before="2.0.0",

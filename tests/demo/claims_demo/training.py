@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from typing import Any
 
 
@@ -19,9 +18,9 @@ class NoResultError(Exception):
     """The Job ended well but did not say what it registered."""
 
 
-def arguments(model: str, version: str, options: Sequence[str]) -> list[str]:
+def arguments(model: str, version: str, options: str) -> list[str]:
     """Return the arguments of ``claims-train`` for one version; ``options`` say what is special about it."""
-    return ["train", "--name", model, "--version", version, "--out", "/tmp/package", "--json", *options]  # noqa: S108
+    return ["train", "--name", model, "--version", version, "--out", "/tmp/package", "--json", *options.split()]  # noqa: S108
 
 
 def read_result(log: str) -> Trained:
