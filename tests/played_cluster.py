@@ -24,6 +24,7 @@ from claims_operator.core.snapshot import (
 
 EDGES = (100.0, 250.0, 500.0)
 REST_RULE = 1
+WHOLE_WEIGHT = 1_000_000
 
 
 @dataclass
@@ -70,11 +71,11 @@ class PlayedTraffic:
         if route is None or labels.MODEL not in route["metadata"].get("labels", {}):
             return
         for slot, backend in enumerate(route["spec"]["rules"][REST_RULE]["backendRefs"]):
-            requests = self.requests_per_second * seconds * backend["weight"] / 100
+            requests = self.requests_per_second * seconds * backend["weight"] / WHOLE_WEIGHT
             self._count(slot, backend, requests)
 
     def _count(self, slot: int, backend: dict[str, Any], requests: float) -> None:
-        revision = backend["name"].removeprefix(f"{self.name}-").removesuffix("-predictor")
+        revision = _revision_of(backend)
         quality = self.qualities.get(self.versions.get(revision, ""), Quality())
         stratum = backend["filters"][0]["requestHeaderModifier"]["set"][0]["value"]
         attempt, epoch = (int(number) for number in stratum.split("."))
@@ -174,24 +175,21 @@ def _deployment_status(deployment: Manifest, replicas: int) -> dict[str, Any]:
 
 
 class PlayedGateway:
-    """Accepts routes."""
+    """Accepts routes, and refuses what the real one answers 500 for: a backend that goes away or changes its index."""
 
     def __init__(self, cluster: Cluster, namespace: str, name: str) -> None:
         self._cluster, self._namespace, self._name = cluster, namespace, name
         self.asleep = False
         self.history: list[dict[str, int]] = []
-        """Weights by revision, each time they changed."""
+        """Percent of requests by revision, each time they changed."""
+        self._slots: dict[str, int] = {}
 
     async def play(self) -> Manifest | None:
         route = await self._cluster.get(names.HTTP_ROUTE, self._namespace, self._name)
         if route is None or self.asleep:
             return route
-        weights = {
-            backend["filters"][1]["responseHeaderModifier"]["set"][0]["value"]: backend["weight"]
-            for backend in route["spec"]["rules"][REST_RULE]["backendRefs"]
-        }
-        if not self.history or self.history[-1] != weights:
-            self.history.append(weights)
+        if labels.MODEL in route["metadata"].get("labels", {}):
+            self._take_over([rule["backendRefs"] for rule in route["spec"]["rules"]])
         generation = route["metadata"]["generation"]
         conditions = [
             {
@@ -210,6 +208,32 @@ class PlayedGateway:
             "conditions": conditions,
         }
         return await self._cluster.replace_status(names.HTTP_ROUTE, route, {"parents": [parent]})
+
+    def _take_over(self, rules: list[list[dict[str, Any]]]) -> None:
+        shared = [[(_revision_of(backend), backend["weight"]) for backend in rule] for rule in rules]
+        assert shared[0] == shared[REST_RULE], "gRPC and REST go to the same revisions"
+        backends = shared[REST_RULE]
+        assert len(backends) == 2, "the gateway drops a cluster that requests are still sent to"
+        assert all(weight > 0 for _, weight in backends), "the gateway makes no cluster of a backend without weight"
+        assert sum(weight for _, weight in backends) == WHOLE_WEIGHT
+        # By rising weight: a revision that fills both slots has the one with the larger.
+        slots = {revision: slot for slot, (revision, _) in sorted(enumerate(backends), key=lambda item: item[1][1])}
+        stays = slots.keys() & self._slots.keys()
+        assert {name: slots[name] for name in stays} == {name: self._slots[name] for name in stays}, "slots stay"
+        self._slots = slots
+        weights = {name: sum(weight for other, weight in backends if other == name) for name in slots}
+        percents = {name: weight * 100 // WHOLE_WEIGHT for name, weight in weights.items()}
+        assert sum(percents.values()) == 100, "shares are whole percents"
+        if not self.history or self.history[-1] != percents:
+            self.history.append(percents)
+
+
+def _revision_of(backend: dict[str, Any]) -> str:
+    """Return the revision of a backend's Service, which is also what the backend tells clients."""
+    [variant] = backend["filters"][1]["responseHeaderModifier"]["set"]
+    revision = str(variant["value"])
+    assert backend["name"].endswith(f"-{revision}-predictor")
+    return revision
 
 
 @dataclass

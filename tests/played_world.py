@@ -28,6 +28,14 @@ ANALYSIS = {
     "errors": {"maxRatio": "0.05", "margin": "0.04"},
     "latency": {"thresholdMilliseconds": 250, "minFractionUnder": "0.95", "margin": "0.04"},
 }
+ROLLOUT = {
+    "steps": [
+        {"weight": 10, "minDuration": "20s", "minRequests": 50},
+        {"weight": 50, "minDuration": "20s", "minRequests": 50},
+    ],
+    "progressDeadline": "8m",
+    "scaleDownDelay": "2m",
+}
 
 
 class Died(BaseException):
@@ -57,14 +65,7 @@ def claims_model(namespace: str, **spec: Any) -> Manifest:
         "spec": {
             "model": {"version": "1.0.0", "uri": "models:/claim-risk/1", "format": {"name": "sklearn"}},
             "serving": {"replicas": {"min": 1}},
-            "rollout": {
-                "steps": [
-                    {"weight": 10, "minDuration": "20s", "minRequests": 50},
-                    {"weight": 50, "minDuration": "20s", "minRequests": 50},
-                ],
-                "progressDeadline": "8m",
-                "scaleDownDelay": "2m",
-            },
+            "rollout": ROLLOUT,
             "analysis": ANALYSIS,
             **spec,
         },

@@ -10,7 +10,9 @@ from claims_operator.api.status import (
     ClaimsModelStatus,
     ClaimsRolloutStatus,
     ResolvedModel,
+    Retiring,
     Revision,
+    Stable,
     Traffic,
 )
 from claims_operator.api.v1alpha1 import ClaimsModelSpec, Resources
@@ -47,8 +49,8 @@ def claims_spec(**changes: Any) -> ClaimsModelSpec:
     return ClaimsModelSpec.model_validate(spec)
 
 
-def served(revision: str = "old", version: str = "1.0.0", slot: int | None = 0) -> Revision:
-    """Return a revision as the status holds it."""
+def asked(revision: str = "new", version: str = "2.0.0") -> Revision:
+    """Return a revision as a spec asks for it."""
     return Revision(
         revision=revision,
         version=version,
@@ -57,22 +59,33 @@ def served(revision: str = "old", version: str = "1.0.0", slot: int | None = 0) 
         format="sklearn",
         resources=Resources(),
         feedback=True,
-        slot=slot,
     )
 
 
-def tried(**changes: Any) -> Candidate:
-    """Return a candidate on its first step, ten minutes in."""
+def served(revision: str = "old", version: str = "1.0.0", slot: int = 0) -> Stable:
+    """Return a stable revision."""
+    return Stable.model_validate({**asked(revision, version).model_dump(), "slot": slot})
+
+
+def tried(*, weight: int = 5, **changes: Any) -> Candidate:
+    """Return a candidate on its first step, ten minutes in; it has the second slot while it has weight."""
     fields = {
-        **served("new", "2.0.0", slot=1).model_dump(),
+        **asked().model_dump(),
+        "slot": 1 if weight else None,
         "attempt": 2,
         "step": 1,
-        "weight": 5,
+        "weight": weight,
         "started_at": ago(minutes=11),
         "step_started_at": ago(minutes=10),
         **changes,
     }
     return Candidate.model_validate(fields)
+
+
+def retiring(**changes: Any) -> Retiring:
+    """Return a revision whose warm time is over, and that the gateway was not yet seen to have let go of."""
+    fields = {**asked("gone", "0.9.0").model_dump(), "remove_after": ago(minutes=1), **changes}
+    return Retiring.model_validate(fields)
 
 
 def recorded(**changes: Any) -> ClaimsModelStatus:
@@ -121,7 +134,7 @@ def routed(**changes: Any) -> RouteSeen:
     fields: dict[str, Any] = {
         "accepted": True,
         "programmed": True,
-        "weights": {"old": 95, "new": 5},
+        "revisions": frozenset({"old", "new"}),
         "why": "",
     }
     return RouteSeen(**(fields | changes))
@@ -136,7 +149,7 @@ def healthy(**changes: Any) -> Facts:
         "spec": claims_spec(),
         "status": recorded(),
         "obstacles": (),
-        "target": served("new", "2.0.0", slot=None),
+        "target": asked(),
         "revisions": {"old": READY, "new": READY},
         "route": routed(),
         "rollout": ClaimsRolloutStatus(judged_at=NOW),
@@ -151,9 +164,9 @@ def at_rest(**changes: Any) -> Facts:
     """Return a ClaimsModel whose stable revision is what the spec asks for."""
     fields: dict[str, Any] = {
         "status": recorded(candidate=None),
-        "target": served("old", "1.0.0", slot=None),
+        "target": asked("old", "1.0.0"),
         "analysis": None,
-        "route": routed(weights={"old": 100}),
+        "route": routed(revisions=frozenset({"old"})),
     }
     return healthy(**(fields | changes))
 

@@ -67,12 +67,20 @@ class Revision(ApiModel):
     format: Format
     resources: Resources
     feedback: bool
-    slot: int | None = Field(default=None, description="Index in the route's backendRefs; not set while not in it.")
+
+
+class Stable(Revision):
+    """The revision that takes all requests but the candidate's."""
+
+    slot: int = Field(ge=0, le=1, description="Index in the route's backendRefs; it keeps it while it serves.")
 
 
 class Candidate(Revision):
     """The revision that is tried."""
 
+    slot: int | None = Field(
+        default=None, ge=0, le=1, description="Index in the route's backendRefs; not set while it has no weight."
+    )
     attempt: int
     step: int = Field(default=0, description="Step it stands on, from 1; 0 before it is ready.")
     weight: int = Field(default=0, description="Percent of requests it gets.")
@@ -81,11 +89,11 @@ class Candidate(Revision):
 
 
 class Retiring(Revision):
-    """A revision that gets no requests any more and will be deleted."""
+    """A revision that is out of the route and will be deleted."""
 
     remove_after: Timestamp = Field(description="It stays warm until this, for an instant return.")
     out_since: Timestamp | None = Field(
-        default=None, description="When the gateway was seen to have taken it out of the route."
+        default=None, description="When the gateway was seen to have taken over a route without it."
     )
 
 
@@ -142,7 +150,7 @@ class ClaimsModelStatus(ApiModel):
     url: str | None = None
     model: ResolvedModel | None = None
     traffic: Traffic = Traffic()
-    stable: Revision | None = None
+    stable: Stable | None = None
     candidate: Candidate | None = None
     retiring: tuple[Retiring, ...] = Field(default=(), json_schema_extra={"x-kubernetes-list-type": "atomic"})
     rejected: tuple[Rejected, ...] = Field(default=(), json_schema_extra={"x-kubernetes-list-type": "atomic"})

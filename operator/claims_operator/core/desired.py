@@ -97,7 +97,7 @@ def weights(status: ClaimsModelStatus) -> dict[str, int]:
 def _backends(key: ObjectKey, status: ClaimsModelStatus, port: int) -> list[dict[str, Any]]:
     """Return one backendRef per slot. Its two filters also make Envoy count each of them apart."""
     stratum = headers.format_stratum(status.traffic.attempt, status.traffic.epoch)
-    serving = {revision.slot: revision for revision in in_route(status)}
+    serving = in_route(status)
     idle = SLOTS - len(serving)
     shares = weights(status)
     backends = []

@@ -69,7 +69,7 @@ def window(key: ObjectKey, status: ClaimsModelStatus, settle: dt.timedelta) -> W
         candidate_slot=candidate.slot,
         stable_revision=None if stable is None else stable.revision,
         candidate_revision=candidate.revision,
-        route_key=",".join(revision.revision for revision in in_route(status)),
+        route_key=",".join(revision.revision for revision in in_route(status).values()),
         not_before=status.traffic.changed_at + settle,
     )
 

@@ -13,6 +13,7 @@ from claims_operator.api.status import (
     Result,
     Retiring,
     Revision,
+    Stable,
     Traffic,
 )
 from claims_operator.core.decision import Begin, Decision, Hold, Promote, RollBack, Shift, Withdraw
@@ -43,9 +44,7 @@ def record(facts: Facts, decision: Decision) -> ClaimsModelStatus:
 
 def _begin(facts: Facts, status: ClaimsModelStatus, decision: Begin) -> ClaimsModelStatus:
     attempt = status.traffic.attempt + 1
-    candidate = Candidate(
-        **_served(decision.target), slot=None, attempt=attempt, started_at=facts.now, step=0, weight=0
-    )
+    candidate = Candidate(**_served(decision.target), attempt=attempt, started_at=facts.now, step=0, weight=0)
     return status.model_copy(
         update={
             "candidate": candidate,
@@ -77,7 +76,7 @@ def _promote(facts: Facts, status: ClaimsModelStatus, decision: Promote) -> Clai
     warm_until = facts.now + to_timedelta(facts.spec.rollout.scale_down_delay)
     return status.model_copy(
         update={
-            "stable": Revision(**_served(candidate), slot=slot),
+            "stable": Stable(**_served(candidate), slot=slot),
             "candidate": None,
             "retiring": status.retiring + _retiring(status.stable, warm_until),
             "traffic": _next_epoch(facts, status),
@@ -87,7 +86,7 @@ def _promote(facts: Facts, status: ClaimsModelStatus, decision: Promote) -> Clai
 
 
 def _end(facts: Facts, status: ClaimsModelStatus, result: Result, decision: RollBack | Withdraw) -> ClaimsModelStatus:
-    """Give all requests to stable; the candidate leaves the route when its last requests were answered."""
+    """Give all requests to stable; the candidate's pods answer the last of theirs."""
     candidate = _candidate(status)
     return status.model_copy(
         update={
@@ -116,24 +115,21 @@ def _reject(facts: Facts, status: ClaimsModelStatus, decision: RollBack) -> Clai
 def _retire(facts: Facts, status: ClaimsModelStatus) -> ClaimsModelStatus:
     """Route first, pods last: they go when the gateway has let go of them and their last request is answered."""
     route = facts.route
-    if route is None or not route.programmed:
-        return status
     kept = []
     for old in status.retiring:
         if old.out_since is None:
-            is_out = old.revision not in route.revisions
+            is_out = route is not None and route.programmed and old.revision not in route.revisions
             kept.append(old.model_copy(update={"out_since": facts.now}) if is_out else old)
         elif facts.now < max(old.remove_after, old.out_since + facts.platform.drain):
             kept.append(old)
     return status.model_copy(update={"retiring": tuple(kept)})
 
 
-def in_route(status: ClaimsModelStatus) -> tuple[Revision, ...]:
-    """Return the revisions that take requests, by slot."""
+def in_route(status: ClaimsModelStatus) -> dict[int, Revision]:
+    """Return slot → revision, for the revisions that take requests, by slot."""
     known = (status.stable, status.candidate)
-    return tuple(
-        sorted((item for item in known if item is not None and item.slot is not None), key=lambda item: item.slot or 0)
-    )
+    taken = {item.slot: item for item in known if item is not None and item.slot is not None}
+    return dict(sorted(taken.items()))
 
 
 def _free_slot(status: ClaimsModelStatus) -> int:
@@ -149,12 +145,12 @@ def _retiring(revision: Revision | None, remove_after: dt.datetime) -> tuple[Ret
     """Return the revision as one that retires; nothing where no request can have reached it."""
     if revision is None or (isinstance(revision, Candidate) and revision.step == 0):
         return ()
-    return (Retiring(**_served(revision), slot=None, remove_after=remove_after),)
+    return (Retiring(**_served(revision), remove_after=remove_after),)
 
 
 def _served(revision: Revision) -> dict[str, Any]:
-    """Return the fields that every form of a revision has, but its slot."""
-    return {name: getattr(revision, name) for name in Revision.model_fields if name != "slot"}
+    """Return the fields that every form of a revision has."""
+    return {name: getattr(revision, name) for name in Revision.model_fields}
 
 
 def _candidate(status: ClaimsModelStatus) -> Candidate:

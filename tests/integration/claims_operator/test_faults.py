@@ -27,12 +27,9 @@ async def test_a_process_that_dies_before_any_write_changes_no_outcome(world: Wo
     )
     await world.step_dying_everywhere()
 
-    assert (status.traffic.attempt, status.rejected, status.stable.slot) == (2, (), 0)
+    assert (status.traffic.attempt, status.rejected, status.stable.slot) == (2, (), 1)
     assert len(await world.children(names.INFERENCE_SERVICE)) == 1
-    shares = [sorted(seen.values()) for seen in world.gateway.history]
-    assert [100] in shares
-    assert [50, 50] in shares
-    assert all(sum(seen) == 100 for seen in shares)
+    assert [sorted(seen.values()) for seen in world.gateway.history] == [[100], [10, 90], [50, 50], [100]]
 
 
 async def test_a_rollback_survives_deaths_too(world: World) -> None:
@@ -53,6 +50,8 @@ async def test_a_candidate_without_pods_gives_its_weight_back_until_they_return(
 
     away = await world.run_until(lambda status: status.candidate is not None and status.candidate.weight == 0)
     assert away.traffic.epoch == began.traffic.epoch + 1
+    assert (began.candidate.slot, away.candidate.slot) == (1, None)
+    assert world.gateway.history[-1] == {away.stable.revision: 100}
     waiting = await world.run_until(lambda status: status.reason == "WaitingForReplicas")
     assert waiting.candidate.step == 1
     world.kserve.down.clear()
@@ -67,14 +66,15 @@ async def test_children_that_were_deleted_or_edited_by_hand_are_put_right(world:
     [service] = await world.children(names.INFERENCE_SERVICE)
     await world.cluster.delete(names.INFERENCE_SERVICE, service)
     route = await route_of(world)
-    route["spec"]["rules"][1]["backendRefs"][0]["weight"] = 7
+    del route["spec"]["rules"][1]["backendRefs"][1]
     await world.cluster.replace(names.HTTP_ROUTE, route)
 
     await world.step()
 
     [repaired] = await world.children(names.INFERENCE_SERVICE)
     assert repaired["metadata"]["uid"] != service["metadata"]["uid"]
-    assert (await route_of(world))["spec"]["rules"][1]["backendRefs"][0]["weight"] == 100
+    backends = (await route_of(world))["spec"]["rules"][1]["backendRefs"]
+    assert [backend["weight"] for backend in backends] == [999_999, 1]
     await world.cluster.delete(names.HTTP_ROUTE, await route_of(world))
     await world.step()
     assert (await route_of(world)) is not None
@@ -156,12 +156,14 @@ async def test_an_alias_is_pinned_once(world: World) -> None:
 async def test_a_gateway_that_does_not_answer_keeps_the_old_revision_alive(world: World) -> None:
     await world.serve_first_version()
     await world.change(model=model(2, "2.0.0"))
-    await world.run_until(lambda status: status.stable.version == "2.0.0")
+    await world.run_until(lambda status: status.candidate is not None and status.candidate.weight == 50)
     world.gateway.asleep = True
-    for _ in range(15):
+    await world.run_until(lambda status: status.stable.version == "2.0.0")
+    for _ in range(30):
         status = await world.step()
 
-    assert [old.version for old in status.retiring] == ["1.0.0"]
+    assert [(old.version, old.out_since) for old in status.retiring] == [("1.0.0", None)]
+    assert world.clock.now() > status.retiring[0].remove_after
     assert len(await world.children(names.INFERENCE_SERVICE)) == 2
     world.gateway.asleep = False
     await world.run_until(lambda status: not status.retiring)
@@ -219,8 +221,7 @@ async def test_a_child_that_is_not_ours_any_more_does_not_keep_a_bad_candidate_i
         await world.play(10)
 
     assert (await world.status()).rejected[0].reason == "ErrorsFailed"
-    backends = (await route_of(world))["spec"]["rules"][1]["backendRefs"]
-    assert backends[0]["weight"] == 100
+    assert world.gateway.history[-1] == {began.stable.revision: 100}
 
 
 async def test_two_claims_models_of_one_name_and_two_namespaces_do_not_meet(

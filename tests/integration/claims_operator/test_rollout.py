@@ -4,14 +4,16 @@ import json
 from typing import Any
 
 from played_cluster import Quality
-from played_world import ANALYSIS, World, model
+from played_world import ANALYSIS, ROLLOUT, World, model
 
 from claims_cluster.controlplane import ControlPlane
 from claims_operator.api import names
 
+SOON_OVERDUE = {**ROLLOUT, "progressDeadline": "2m"}
+
 
 def weights_of(world: Any, version: str) -> list[int]:
-    """Return the weights a version went through, as the gateway saw them."""
+    """Return the percents a version went through, as the gateway saw them."""
     revisions = {revision for revision, known in world.traffic.versions.items() if known == version}
     return [weight for seen in world.gateway.history for revision, weight in seen.items() if revision in revisions]
 
@@ -29,18 +31,35 @@ async def test_a_good_version_goes_up_by_steps_and_is_promoted(world: World) -> 
     await world.change(model=model(2, "2.0.0"))
 
     promoted = await world.run_until(lambda status: status.stable.version == "2.0.0")
-    # The old version stays warm; then it leaves the route, and only then its pods go.
+    # The old version leaves the route at once; its pods stay warm for a while.
     assert [old.version for old in promoted.retiring] == ["1.0.0"]
     settled = await world.run_until(lambda status: not status.retiring)
 
-    assert weights_of(world, "2.0.0") == [10, 50, 100, 100]
-    assert (settled.stable.slot, settled.state, settled.candidate) == (0, "Serving", None)
+    assert weights_of(world, "2.0.0") == [10, 50, 100]
+    assert world.clock.now() >= promoted.retiring[0].remove_after
+    assert (settled.stable.slot, settled.state, settled.candidate) == (1, "Serving", None)
     await world.step()
     services = await world.children(names.INFERENCE_SERVICE)
     assert [service["metadata"]["labels"]["claimsmodel.io/revision"] for service in services] == [
         settled.stable.revision
     ]
     assert settled.stable.revision != first.stable.revision
+
+
+async def test_the_next_version_takes_the_slot_that_became_free(world: World) -> None:
+    await world.serve_first_version()
+    await world.change(model=model(2, "2.0.0"))
+    await world.run_until(lambda status: status.stable.version == "2.0.0")
+    world.traffic.qualities["3.0.0"] = Quality(failed=0.3)
+    await world.change(model=model(3, "3.0.0"))
+
+    tried = await world.run_until(lambda status: status.candidate is not None and status.candidate.weight == 10)
+    assert (tried.stable.slot, tried.candidate.slot) == (1, 0)
+    # What the slot counted for the first version, all of it good, does not speak for the third.
+    status = await world.run_until(lambda status: status.state == "RolledBack")
+
+    assert (status.stable.version, status.stable.slot) == ("2.0.0", 1)
+    assert status.rejected[0].reason == "ErrorsFailed"
 
 
 async def test_a_version_with_failing_requests_is_rolled_back_and_not_tried_again(world: World) -> None:
@@ -84,11 +103,11 @@ async def test_a_version_that_decides_wrongly_is_rolled_back_for_accuracy(world:
 
 
 async def test_a_version_that_never_becomes_ready_is_rolled_back_at_the_deadline(world: World) -> None:
-    await world.serve_first_version()
+    await world.serve_first_version(rollout=SOON_OVERDUE)
     world.kserve.down.add("2")
     await world.change(model=model(2, "2.0.0"))
 
-    status = await world.run_until(lambda status: status.state == "RolledBack", steps=400)
+    status = await world.run_until(lambda status: status.state == "RolledBack")
 
     assert status.rejected[0].reason == "ProgressDeadlineExceeded"
     assert "0 of 1 replicas" in status.rejected[0].message
@@ -96,16 +115,16 @@ async def test_a_version_that_never_becomes_ready_is_rolled_back_at_the_deadline
 
 
 async def test_without_prometheus_a_rollout_holds_and_then_goes_back(world: World) -> None:
-    await world.serve_first_version()
+    await world.serve_first_version(rollout=SOON_OVERDUE)
     world.traffic.silent = True
     await world.change(model=model(2, "2.0.0"))
 
     held = await world.run_until(lambda status: status.reason == "AnalysisError")
     assert "Prometheus does not answer" in held.message
-    status = await world.run_until(lambda status: status.state == "RolledBack", steps=400)
+    status = await world.run_until(lambda status: status.state == "RolledBack")
 
     assert status.rejected[0].reason == "ProgressDeadlineExceeded"
-    assert weights_of(world, "2.0.0")[:1] == [10]
+    assert weights_of(world, "2.0.0") == [10]
 
 
 async def test_a_new_spec_during_a_rollout_starts_over_against_the_same_stable(world: World) -> None:
@@ -141,11 +160,20 @@ async def test_an_undo_after_a_promotion_takes_the_warm_revision_up_again(world:
     await world.change(model=model(2, "2.0.0"))
     promoted = await world.run_until(lambda status: status.stable.version == "2.0.0")
     warm = promoted.retiring[0]
+    pods = await uids(world)
     await world.change(model=model(1, "1.0.0"))
 
     status = await world.run_until(lambda status: status.candidate is not None)
+    assert (status.candidate.revision, status.candidate.slot, status.retiring) == (warm.revision, None, ())
+    status = await world.run_until(lambda status: status.candidate.weight == 10)
 
-    assert (status.candidate.revision, status.candidate.slot, status.retiring) == (warm.revision, warm.slot, ())
+    assert (status.candidate.revision, status.candidate.slot) == (warm.revision, 0)
+    assert await uids(world) == pods
+
+
+async def uids(world: World) -> set[str]:
+    """Return which InferenceServices there are; one that was made again is another."""
+    return {service["metadata"]["uid"] for service in await world.children(names.INFERENCE_SERVICE)}
 
 
 async def test_each_attempt_keeps_its_evidence_by_step(world: World) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from rollout_builders import GONE, NOW, ago, analysed, at_rest, claims_spec, healthy, recorded, routed, served, tried
+from rollout_builders import GONE, NOW, ago, analysed, asked, at_rest, claims_spec, healthy, recorded, routed, tried
 
 from claims_operator.api.reasons import Reason
 from claims_operator.api.status import Rejected
@@ -126,22 +126,22 @@ UNDER_WAY = [
         id="weight-comes-back-with-the-pods",
     ),
     pytest.param(
-        healthy(status=recorded(candidate=tried(weight=0, step=0, slot=None))),
+        healthy(status=recorded(candidate=tried(weight=0, step=0))),
         Shift,
         Reason.STEP_STARTED,
         id="a-ready-candidate-begins-its-first-step",
     ),
     pytest.param(
-        healthy(status=recorded(stable=None, candidate=tried(weight=0, step=0, slot=None)), analysis=None, route=None),
+        healthy(status=recorded(stable=None, candidate=tried(weight=0, step=0)), analysis=None, route=None),
         Promote,
         Reason.FIRST_VERSION,
         id="the-first-version-has-nothing-to-prove",
     ),
     pytest.param(
-        healthy(target=served("old", "1.0.0")), Withdraw, Reason.BACK_TO_STABLE, id="back-to-stable-ends-the-attempt"
+        healthy(target=asked("old", "1.0.0")), Withdraw, Reason.BACK_TO_STABLE, id="back-to-stable-ends-the-attempt"
     ),
     pytest.param(
-        healthy(target=served("newer", "3.0.0")), Withdraw, Reason.SPEC_CHANGED, id="a-newer-spec-ends-the-attempt"
+        healthy(target=asked("newer", "3.0.0")), Withdraw, Reason.SPEC_CHANGED, id="a-newer-spec-ends-the-attempt"
     ),
     pytest.param(healthy(target=UNKNOWN), Hold, Reason.REGISTRY_UNAVAILABLE, id="an-unknown-target-holds"),
     pytest.param(healthy(obstacles=(STRANGER,)), Hold, Reason.NAME_TAKEN, id="an-obstacle-holds"),
@@ -149,22 +149,20 @@ UNDER_WAY = [
 
 AT_REST = [
     pytest.param(at_rest(), Hold, Reason.SERVING, id="what-serves-goes-on-serving"),
-    pytest.param(at_rest(target=served("new", "2.0.0")), Begin, Reason.ATTEMPT_STARTED, id="a-new-revision-begins"),
+    pytest.param(at_rest(target=asked()), Begin, Reason.ATTEMPT_STARTED, id="a-new-revision-begins"),
     pytest.param(
         at_rest(status=recorded(stable=None, candidate=None)), Begin, Reason.ATTEMPT_STARTED, id="so-does-the-first"
     ),
     pytest.param(at_rest(target=UNKNOWN), Hold, Reason.REGISTRY_UNAVAILABLE, id="nothing-begins-unpinned"),
+    pytest.param(at_rest(target=asked(), obstacles=(STRANGER,)), Hold, Reason.NAME_TAKEN, id="strangers-stay"),
     pytest.param(
-        at_rest(target=served("new", "2.0.0"), obstacles=(STRANGER,)), Hold, Reason.NAME_TAKEN, id="strangers-stay"
-    ),
-    pytest.param(
-        at_rest(target=served("new", "2.0.0"), status=recorded(candidate=None, rejected=(rejected(2),))),
+        at_rest(target=asked(), status=recorded(candidate=None, rejected=(rejected(2),))),
         Hold,
         Reason.ROLLED_BACK,
         id="what-was-rejected-is-not-tried-again",
     ),
     pytest.param(
-        at_rest(target=served("new", "2.0.0"), status=recorded(candidate=None, rejected=(rejected(1),))),
+        at_rest(target=asked(), status=recorded(candidate=None, rejected=(rejected(1),))),
         Begin,
         Reason.ATTEMPT_STARTED,
         id="unless-the-spec-changed-since",

@@ -90,13 +90,11 @@ def test_a_revision_is_ready_with_all_its_replicas(
 
 def route(accepted: str, observed: int, gateway: str = "claims") -> dict[str, Any]:
     condition = {"type": "Accepted", "status": accepted, "observedGeneration": observed, "message": "said the gateway"}
-    backends = [
-        {"name": "claim-risk-old-predictor", "weight": 95},
-        {"name": "claim-risk-new-predictor", "weight": 5},
-    ]
+    grpc = [{"name": "claim-risk-old-predictor"}, {"name": "claim-risk-new-predictor"}]
+    rest = [{"name": "claim-risk-old-predictor"}, {"name": "claim-risk-old-predictor"}]
     return {
         "metadata": child_metadata("claim-risk") | {"generation": 4},
-        "spec": {"rules": [{"backendRefs": backends}]},
+        "spec": {"rules": [{"backendRefs": grpc}, {"backendRefs": rest}]},
         "status": {
             "parents": [
                 {"parentRef": {"name": gateway, "namespace": "claims-system"}, "conditions": [condition]},
@@ -121,7 +119,7 @@ def test_a_route_is_programmed_in_the_generation_it_has(
     seen = facts.read_route(live, "claims", "claims-system")
 
     assert (seen.accepted, seen.programmed, seen.why) == (accepted, programmed, why)
-    assert seen.weights == {"old": 95, "new": 5}
+    assert seen.revisions == {"old", "new"}
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rollout_builders import (
     GONE,
-    KEY,
     NOW,
-    PLATFORM,
     READY,
     ago,
     analysed,
+    asked,
     at_rest,
     claims_spec,
     healthy,
     recorded,
+    retiring,
     routed,
     served,
     tried,
@@ -39,12 +39,6 @@ from claims_operator.core.analysis import Analysis, Verdict
 from claims_operator.core.decision import Promote, RollBack
 from claims_operator.core.facts import Facts, RevisionSeen
 from claims_operator.core.reconcile import Outcome, reconcile
-from claims_operator.core.record import in_route
-
-
-def retiring(slot: int | None = 1, **changes: Any) -> Retiring:
-    fields = {**served("gone", "0.9.0", slot=slot).model_dump(), "remove_after": ago(minutes=1)} | changes
-    return Retiring.model_validate(fields)
 
 
 def conditions_of(outcome: Outcome) -> dict[str, tuple[str, str]]:
@@ -59,34 +53,70 @@ def test_an_advance_counts_a_new_epoch_and_keeps_the_slots() -> None:
     assert status.traffic == Traffic(attempt=2, epoch=2, changed_at=NOW)
 
 
-def test_a_promotion_swaps_the_weights_and_keeps_the_old_revision_warm() -> None:
-    facts = healthy(status=recorded(candidate=tried(step=3, weight=50)))
+def test_a_promotion_takes_the_old_revision_out_at_once_and_keeps_it_warm() -> None:
+    status = reconcile(healthy(status=recorded(candidate=tried(step=3, weight=50)))).status
 
-    outcome = reconcile(facts)
-
-    assert outcome.status.stable == served("new", "2.0.0", slot=1).model_copy(
-        update={"uri": facts.status.candidate.uri if facts.status.candidate else ""}
-    )
-    assert [(old.revision, old.slot, old.remove_after) for old in outcome.status.retiring] == [
-        ("old", 0, NOW + dt.timedelta(minutes=10))
+    assert status.stable == served("new", "2.0.0", slot=1)
+    assert [(old.revision, old.remove_after, old.out_since) for old in status.retiring] == [
+        ("old", NOW + dt.timedelta(minutes=10), None)
     ]
-    assert desired.weights(outcome.status) == {"old": 0, "new": 100}
+    assert desired.weights(status) == {"new": 100}
 
 
 def test_a_rollback_gives_everything_back_at_once() -> None:
     outcome = reconcile(healthy(analysis=analysed(rollback="errors are worse", errors=Verdict.FAIL)))
 
     assert isinstance(outcome.decision, RollBack)
-    assert desired.weights(outcome.status) == {"old": 100, "new": 0}
+    assert desired.weights(outcome.status) == {"old": 100}
+    assert [(old.revision, old.remove_after) for old in outcome.status.retiring] == [("new", NOW)]
     assert [entry.revision for entry in outcome.status.rejected] == ["new"]
     assert outcome.rollout is not None
     assert outcome.rollout.result == Result.ROLLED_BACK
 
 
+def test_a_candidate_without_pods_leaves_the_route_and_takes_its_slot_again_when_they_are_back() -> None:
+    away = reconcile(healthy(revisions={"old": READY, "new": GONE})).status
+    back = reconcile(healthy(status=away, analysis=None)).status
+
+    assert away.candidate is not None
+    assert back.candidate is not None
+    assert (away.candidate.step, away.candidate.weight, away.candidate.slot) == (1, 0, None)
+    assert desired.weights(away) == {"old": 100}
+    assert (back.candidate.step, back.candidate.weight, back.candidate.slot) == (1, 5, 1)
+    assert (away.traffic.epoch, back.traffic.epoch) == (2, 3)
+
+
+def test_a_candidate_that_lost_its_weight_is_kept_until_the_gateway_lets_go_of_it() -> None:
+    lost = recorded(candidate=tried(step=2, weight=0))
+
+    status = reconcile(healthy(status=lost, target=asked("newer", "3.0.0"), analysis=None)).status
+
+    assert [(old.revision, old.out_since) for old in status.retiring] == [("new", None)]
+
+
+def test_a_candidate_gets_the_slot_that_stable_has_not() -> None:
+    waiting = tried(step=0, weight=0, step_started_at=None)
+
+    status = reconcile(healthy(status=recorded(stable=served(slot=1), candidate=waiting), analysis=None)).status
+
+    assert status.candidate is not None
+    assert (status.candidate.slot, status.candidate.weight) == (0, 5)
+
+
+def test_a_revision_that_is_still_warm_is_tried_again_with_its_pods() -> None:
+    warm = retiring(**asked().model_dump(), out_since=ago(minutes=1), remove_after=NOW + dt.timedelta(minutes=5))
+
+    status = reconcile(at_rest(status=recorded(candidate=None, retiring=(warm, retiring())), target=asked())).status
+
+    assert status.candidate is not None
+    assert (status.candidate.revision, status.candidate.slot, status.candidate.weight) == ("new", None, 0)
+    assert [old.revision for old in status.retiring] == ["gone"]
+
+
 def test_a_candidate_that_never_took_requests_leaves_nothing_behind() -> None:
     facts = healthy(
-        status=recorded(candidate=tried(step=0, weight=0, slot=None, step_started_at=None)),
-        target=served("newer", "3.0.0"),
+        status=recorded(candidate=tried(step=0, weight=0, step_started_at=None)),
+        target=asked("newer", "3.0.0"),
         analysis=None,
     )
 
@@ -96,58 +126,55 @@ def test_a_candidate_that_never_took_requests_leaves_nothing_behind() -> None:
     assert [revision.revision for revision in desired.wanted(status)] == ["old"]
 
 
+OUT, NAMED = frozenset({"old"}), frozenset({"old", "gone"})
+ALONE, STILL_NAMED = routed(revisions=OUT), routed(revisions=NAMED)
+
+
 @pytest.mark.parametrize(
     ("old", "route", "left"),
     [
-        pytest.param(retiring(), routed(weights={"old": 100, "gone": 0}), [(None, None)], id="leaves-the-route"),
+        pytest.param(retiring(), STILL_NAMED, [None], id="stays-while-the-route-names-it"),
+        pytest.param(retiring(), routed(programmed=False, revisions=OUT), [None], id="waits-for-the-gateway"),
+        pytest.param(retiring(), None, [None], id="waits-for-the-route"),
+        pytest.param(retiring(), ALONE, [NOW], id="is-seen-to-be-out"),
         pytest.param(
-            retiring(remove_after=NOW + dt.timedelta(seconds=1)),
-            routed(weights={"old": 100, "gone": 0}),
-            [(1, None)],
+            retiring(out_since=ago(minutes=1), remove_after=NOW + dt.timedelta(seconds=1)),
+            ALONE,
+            [ago(minutes=1)],
             id="stays-warm-until-its-time",
         ),
+        pytest.param(retiring(out_since=ago(seconds=9)), ALONE, [ago(seconds=9)], id="answers-its-last-requests"),
+        pytest.param(retiring(out_since=ago(seconds=10), remove_after=NOW), ALONE, [], id="is-deleted-at-last"),
         pytest.param(
-            retiring(), routed(weights={"old": 95, "gone": 5}), [(1, None)], id="stays-while-requests-may-come"
-        ),
-        pytest.param(
-            retiring(), routed(programmed=False, weights={"old": 100, "gone": 0}), [(1, None)], id="waits-for-gateway"
-        ),
-        pytest.param(
-            retiring(slot=None), routed(weights={"old": 100, "gone": 0}), [(None, None)], id="waits-for-the-new-route"
-        ),
-        pytest.param(retiring(slot=None), routed(weights={"old": 100}), [(None, NOW)], id="is-seen-to-be-out"),
-        pytest.param(
-            retiring(slot=None, out_since=ago(seconds=9)),
-            routed(weights={"old": 100}),
-            [(None, ago(seconds=9))],
-            id="drains",
-        ),
-        pytest.param(
-            retiring(slot=None, out_since=ago(seconds=10)), routed(weights={"old": 100}), [], id="is-deleted-at-last"
+            retiring(out_since=ago(seconds=10)),
+            routed(programmed=False),
+            [],
+            id="once-out-it-does-not-wait-for-later-routes",
         ),
     ],
 )
-def test_a_retiring_revision_goes_step_by_step(
-    old: Retiring, route: Any, left: list[tuple[int | None, dt.datetime | None]]
-) -> None:
+def test_a_retiring_revision_goes_step_by_step(old: Retiring, route: Any, left: list[dt.datetime | None]) -> None:
     status = reconcile(at_rest(status=recorded(candidate=None, retiring=(old,)), route=route)).status
 
-    assert [(item.slot, item.out_since) for item in status.retiring] == left
+    assert [item.out_since for item in status.retiring] == left
 
 
-def test_slots_have_no_gaps_and_a_renumbering_starts_a_new_baseline() -> None:
-    status = recorded(
-        candidate=None,
-        stable=served(slot=1),
-        retiring=(retiring(slot=0),),
-        traffic=Traffic(attempt=2, epoch=3, changed_at=ago(hours=1)),
-    )
+@pytest.mark.parametrize(
+    ("old", "seconds"),
+    [
+        pytest.param(retiring(), 5, id="until-the-gateway-follows"),
+        pytest.param(retiring(out_since=ago(seconds=4)), 6, id="until-the-last-requests-are-answered"),
+        pytest.param(
+            retiring(out_since=ago(seconds=4), remove_after=NOW + dt.timedelta(minutes=2)),
+            120,
+            id="until-it-need-not-be-warm",
+        ),
+    ],
+)
+def test_a_retiring_revision_is_looked_at_again_when_something_is_due(old: Retiring, seconds: int) -> None:
+    facts = at_rest(status=recorded(candidate=None, retiring=(old,)), route=STILL_NAMED)
 
-    after = reconcile(at_rest(status=status, route=routed(weights={"old": 100, "gone": 0}))).status
-
-    assert after.stable is not None
-    assert after.stable.slot == 0
-    assert after.traffic == Traffic(attempt=2, epoch=3, changed_at=NOW)
+    assert reconcile(facts).recheck_after == dt.timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +230,7 @@ def test_a_second_look_at_the_same_facts_changes_nothing() -> None:
 
 
 def test_the_status_reads_back_as_it_was_written() -> None:
-    status = reconcile(healthy(status=recorded(retiring=(retiring(slot=2),)))).status
+    status = reconcile(healthy(status=recorded(retiring=(retiring(),)))).status
 
     stored = json.loads(json.dumps(status.to_json()))
 
@@ -224,32 +251,28 @@ SEEN = st.sampled_from([READY, GONE, RevisionSeen(ready=False, serving=True, why
 @st.composite
 def any_facts(draw: st.DrawFn) -> Facts:
     """Anything that may be true of a rollout, sense or nonsense."""
-    steps = len(claims_spec().rollout.steps)
-    step = draw(st.integers(0, steps))
+    step = draw(st.integers(0, len(claims_spec().rollout.steps)))
+    slot = draw(st.integers(0, 1))
     weight = draw(st.sampled_from([0, 5, 20, 50])) if step else 0
-    candidate = draw(
-        st.none()
-        | st.just(
-            tried(
-                step=step,
-                weight=weight,
-                slot=1 if step else None,
-                started_at=ago(hours=draw(st.integers(0, 800))),
-                step_started_at=ago(minutes=draw(st.integers(0, 5))) if step else None,
-            )
-        )
+    candidate = tried(
+        step=step,
+        weight=weight,
+        slot=1 - slot if weight else None,
+        started_at=ago(hours=draw(st.integers(0, 800))),
+        step_started_at=ago(minutes=draw(st.integers(0, 5))) if step else None,
     )
     verdicts = {metric: draw(VERDICTS) for metric in ("errors", "latency", "accuracy")}
     rollback = "worse" if draw(st.booleans()) and Verdict.FAIL in verdicts.values() else None
-    old = draw(st.sampled_from([(), (retiring(slot=2 if candidate and step else 1),), (retiring(slot=None),)]))
+    old = st.sampled_from([(), (retiring(),), (retiring(out_since=ago(minutes=1)),)])
+    route = st.builds(routed, programmed=st.booleans(), revisions=st.sampled_from([OUT, NAMED]))
     return healthy(
-        status=recorded(candidate=candidate, retiring=old),
+        status=recorded(
+            stable=served(slot=slot), candidate=draw(st.sampled_from([candidate, None])), retiring=draw(old)
+        ),
         analysis=draw(st.none() | st.just(analysed(rollback=rollback, **verdicts))),
         revisions={"old": draw(SEEN), "new": draw(SEEN), "gone": draw(SEEN)},
-        route=draw(
-            st.none() | st.booleans().map(lambda done: routed(programmed=done, weights={"old": 100, "gone": 0}))
-        ),
-        target=draw(st.sampled_from([served("new", "2.0.0", None), served(), served("newer", "3.0.0", None)])),
+        route=draw(st.none() | route),
+        target=draw(st.sampled_from([asked(), asked("old", "1.0.0"), asked("newer", "3.0.0")])),
         generation=draw(st.integers(1, 3)),
     )
 
@@ -265,24 +288,14 @@ def test_nothing_is_promoted_that_did_not_pass(facts: Facts) -> None:
 
 
 @given(any_facts())
-def test_weights_sum_to_a_hundred_and_never_rise_without_replicas(facts: Facts) -> None:
+def test_weight_never_rises_without_replicas(facts: Facts) -> None:
     before, after = facts.status, reconcile(facts).status
 
-    assert sum(desired.weights(after).values()) == 100
     rises = after.candidate is not None and after.candidate.weight > (
         before.candidate.weight if before.candidate else 0
     )
     if rises and before.candidate is not None and before.candidate.weight == 0:
         assert facts.revisions["new"].ready
-
-
-@given(any_facts())
-def test_slots_are_the_indexes_of_the_route(facts: Facts) -> None:
-    status = reconcile(facts).status
-
-    assert [revision.slot for revision in in_route(status)] == list(range(len(in_route(status))))
-    wanted = [revision.revision for revision in desired.wanted(status)]
-    assert len(wanted) == len(set(wanted))
 
 
 @given(any_facts())
@@ -309,37 +322,3 @@ def test_what_is_finished_never_moves_again(facts: Facts) -> None:
     assert outcome.status.stable is not None
     assert settled.status.stable.revision == outcome.status.stable.revision
     assert settled.status.traffic.epoch == outcome.status.traffic.epoch
-
-
-def test_the_manifests_are_what_kserve_and_the_gateway_need() -> None:
-    status = reconcile(healthy(route=routed(programmed=False))).status
-
-    route, stable, candidate, rollout = desired.build_children(KEY, "uid-1", claims_spec(), status, PLATFORM)
-
-    assert [item["kind"] for item in (route, stable, candidate, rollout)] == [
-        "HTTPRoute",
-        "InferenceService",
-        "InferenceService",
-        "ClaimsRollout",
-    ]
-    grpc, rest = route["spec"]["rules"]
-    assert grpc["matches"][0]["headers"][0]["value"] == "application/grpc.*"
-    for rule, port in ((grpc, 9000), (rest, 80)):
-        assert [(ref["name"], ref["port"], ref["weight"]) for ref in rule["backendRefs"]] == [
-            ("claim-risk-old-predictor", port, 95),
-            ("claim-risk-new-predictor", port, 5),
-        ]
-    request, response = rest["backendRefs"][1]["filters"]
-    assert request["requestHeaderModifier"]["set"] == [{"name": "x-claims-stratum", "value": "2.1"}]
-    assert response["responseHeaderModifier"]["set"] == [{"name": "x-claims-variant", "value": "new"}]
-    predictor = candidate["spec"]["predictor"]
-    assert (predictor["minReplicas"], predictor["maxReplicas"]) == (2, 2)
-    assert predictor["model"]["storageUri"] == f"models:/claim-risk/1?digest=sha256:{'0' * 64}"
-    assert {entry["name"]: entry["value"] for entry in predictor["model"]["env"]} == {
-        "MLSERVER_MODEL_NAME": "claim-risk",
-        "CLAIMS_NAMESPACE": "claims",
-        "CLAIMS_MODEL": "claim-risk",
-        "CLAIMS_REVISION": "new",
-        "CLAIMS_FEEDBACK_URL": "http://claims-feedback.claims-system:8080",
-    }
-    assert candidate["metadata"]["labels"]["networking.kserve.io/visibility"] == "cluster-local"
