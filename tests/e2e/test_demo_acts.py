@@ -108,7 +108,7 @@ async def test_chaos_in_the_middle_of_a_rollout_changes_nothing(chaos: Chaos) ->
 
     async def look() -> tuple[bool | None, str]:
         seen = run.board.seen
-        begun = seen.candidate == "2.0.0" and seen.weight_percent == MIDDLE_WEIGHT
+        begun = seen.stable is not None and seen.weight_percent == MIDDLE_WEIGHT
         return True if begun else None, f"candidate {seen.candidate} at {seen.weight_percent} %"
 
     async with asyncio.TaskGroup() as group:

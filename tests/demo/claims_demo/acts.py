@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import hashlib
 
 from claims_demo.view import View
 
@@ -119,6 +120,20 @@ ACTS = (
 )
 
 
-def chosen(letters: str) -> tuple[Act, ...]:
-    """Return the acts of ``letters``, in order."""
-    return tuple(act for act in ACTS if act.letter in letters)
+def chosen(letters: str, image: str) -> tuple[Act, ...]:
+    """Return the acts of ``letters``, in order, with versions of their own for what ``image`` trains.
+
+    The registry takes a version once. Other code or other options train another model, so they end up in the version
+    as build metadata: ``2.0.0+1f6c0de``. The same code finds its version registered and uses it again.
+    """
+    made_of = "\n".join([image, *(act.training for act in ACTS)])
+    build = hashlib.sha256(made_of.encode()).hexdigest()[:7]
+    return tuple(
+        dataclasses.replace(
+            act,
+            version=f"{act.version}+{build}",
+            stable_before=act.stable_before and f"{act.stable_before}+{build}",
+        )
+        for act in ACTS
+        if act.letter in letters
+    )

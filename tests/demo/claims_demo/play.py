@@ -65,7 +65,7 @@ class Play:
         await self._clear_stage()
         async with asyncio.TaskGroup() as background:
             tasks: list[asyncio.Task[None]] = [background.create_task(self._watch())]
-            for act in acts.chosen(self._settings.acts):
+            for act in acts.chosen(self._settings.acts, self._settings.training_image):
                 result = await self._play(act, background, tasks)
                 self._results.append(result)
                 self._board.tell(f"({act.letter}) {result.verdict.sentence}, after {result.seconds:.0f} s")

@@ -6,8 +6,8 @@ import pytest
 
 from claims_demo import acts, play, settings, view
 
-PROMOTED = acts.chosen("abcd")[1]
-SLOW = acts.chosen("abcd")[2]
+PROMOTED = acts.ACTS[1]
+SLOW = acts.ACTS[2]
 TOO_SLOW = view.Rejection(reason="LatencyFailed", message="latency is worse than stable's")
 ERRORS = view.Rejection(reason="ErrorsFailed", message="errors are more than stable's")
 SERVING_ONE = dataclasses.replace(view.ABSENT, ready=True, state="Serving", stable="1.0.0")
@@ -98,3 +98,12 @@ def test_an_act_names_its_version_in_the_claims_model() -> None:
         "uri": "models:/claim-risk/9",
         "format": {"name": "sklearn"},
     }
+
+
+def test_other_training_code_makes_other_versions() -> None:
+    first, second = acts.chosen("abcd", "claims-training:1"), acts.chosen("abcd", "claims-training:2")
+
+    assert acts.chosen("abcd", "claims-training:1") == first
+    assert {act.version for act in first}.isdisjoint(act.version for act in second)
+    assert first[2].stable_before == first[1].version
+    assert first[2].version.startswith("3.0.0+")
