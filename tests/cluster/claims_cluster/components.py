@@ -122,6 +122,11 @@ def write_files(cluster: settings.Cluster, node: settings.Node) -> None:
         )
     )
     (node.state / "resolv.conf").write_text("")
+    trusted = node.state / "registries" / cluster.registry
+    trusted.mkdir(parents=True, exist_ok=True)
+    (trusted / "hosts.toml").write_text(
+        f'[host."http://{cluster.registry}"]\n  capabilities = ["pull", "resolve"]\n',
+    )
 
 
 def containerd_root(node: settings.Node) -> Path:
@@ -148,6 +153,8 @@ disabled_plugins = [
   disable_apparmor = true
   disable_tcp_service = true
   stream_server_address = "127.0.0.1"
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "{node.state}/registries"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "{node.state}/cni"

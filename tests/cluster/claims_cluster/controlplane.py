@@ -37,7 +37,7 @@ def running(directory: Path) -> Iterator[ControlPlane]:
     Raises:
         Failure: it did not answer within a minute; holds the end of its log.
     """
-    parts.ensure_api_server(Progress())
+    parts.ensure_program("kube", Progress())
     api_port, client_port, peer_port = _free_ports(3)
     commands = _commands(directory, api_port, client_port, peer_port)
     with contextlib.ExitStack() as stack:

@@ -1,5 +1,8 @@
 """Install the platform on the local cluster: its images, then its Helm chart, as on any cluster."""
 
+from collections.abc import Callable
+from functools import partial
+
 from claims_cluster import addons, images, settings
 from claims_cluster.progress import Progress
 
@@ -40,11 +43,20 @@ def install(cluster: settings.Cluster, nodes: list[settings.Node], progress: Pro
             CHART,
             f"--namespace={NAMESPACE}",
             f"--values={VALUES}",
-            *_image_values(references),
+            *image_values(references),
+            *_gateway_image(),
         )
+    wait(partial(addons.kubectl, cluster), progress)
+
+
+def wait(kubectl: Callable[..., str], progress: Progress) -> None:
+    """Wait until the platform works, up to six minutes; ``kubectl`` runs it on the cluster meant.
+
+    Raises:
+        Failure: it does not work by then.
+    """
     with progress.step("wait for the platform", 40):
-        addons.kubectl(
-            cluster,
+        kubectl(
             "wait",
             "deployment",
             "--all",
@@ -52,8 +64,7 @@ def install(cluster: settings.Cluster, nodes: list[settings.Node], progress: Pro
             f"--namespace={NAMESPACE}",
             "--timeout=240s",
         )
-        addons.kubectl(
-            cluster,
+        kubectl(
             "wait",
             "gateway",
             "claims",
@@ -63,18 +74,23 @@ def install(cluster: settings.Cluster, nodes: list[settings.Node], progress: Pro
         )
 
 
-def _image_values(references: dict[str, str]) -> list[str]:
-    envoy = next(image.reference for image in images.part_images() if image.name == "envoy")
-    parts = {
-        "operator": references["claims-operator"],
-        "runtime": references["claims-runtime"],
-        "storage": references["claims-storage"],
-        "feedback": references["claims-feedback"],
-        "mlflow": references["claims-mlflow"],
-        "gateway": envoy,
+def image_values(references: dict[str, str]) -> list[str]:
+    """Return Helm's arguments that name the platform's images; ``references`` are repository:tag by image."""
+    components = {
+        "operator": "claims-operator",
+        "runtime": "claims-runtime",
+        "storage": "claims-storage",
+        "feedback": "claims-feedback",
+        "mlflow": "claims-mlflow",
     }
-    values = []
-    for component, reference in parts.items():
-        repository, _, tag = reference.rpartition(":")
-        values += ["--set-string", f"{component}.image.repository={repository},{component}.image.tag={tag}"]
-    return values
+    return [word for part, image in components.items() for word in _image_value(part, references[image])]
+
+
+def _gateway_image() -> list[str]:
+    envoy = next(image.reference for image in images.part_images() if image.name == "envoy")
+    return _image_value("gateway", envoy)
+
+
+def _image_value(component: str, reference: str) -> list[str]:
+    repository, _, tag = reference.rpartition(":")
+    return ["--set-string", f"{component}.image.repository={repository},{component}.image.tag={tag}"]

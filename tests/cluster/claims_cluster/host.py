@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from claims_cluster import components, settings
@@ -42,6 +43,21 @@ def check(cluster: settings.Cluster, *, ports: bool) -> None:
         raise Failure("The cluster cannot start here:\n" + "\n".join(f"- {problem}" for problem in problems))
 
 
+def check_builder() -> None:
+    """Find what would stop images from being built for a cluster that is not ours.
+
+    Raises:
+        Failure: names every obstacle and its remedy.
+    """
+    problems = []
+    if os.geteuid() != 0:
+        problems.append("buildah mounts layers, which needs root. Run the command with sudo.")
+    if not _is_debian():
+        problems.append("The base image is made of Debian packages, on Debian or a relative of it.")
+    if problems:
+        raise Failure("Images cannot be built here:\n" + "\n".join(f"- {problem}" for problem in problems))
+
+
 def _not_root() -> str:
     if os.geteuid() != 0:
         return "It needs root for namespaces and mounts. Run the command with sudo."
@@ -49,9 +65,13 @@ def _not_root() -> str:
 
 
 def _not_linux() -> str:
-    if sys.platform != "linux" or not Path("/etc/debian_version").exists():
+    if not _is_debian():
         return "It needs Debian or a relative of it. Use another cluster with CLUSTER=existing."
     return ""
+
+
+def _is_debian() -> bool:
+    return sys.platform == "linux" and Path("/etc/debian_version").exists()
 
 
 def _missing_kernel_features() -> str:
@@ -114,9 +134,9 @@ def _network_in_use(cluster: settings.Cluster) -> str:
     return ""
 
 
-def install_packages(progress: Progress) -> None:
+def install_packages(progress: Progress, names: Sequence[str] = settings.PACKAGES) -> None:
     """Install the Debian packages that are not there, without starting their services."""
-    missing = [name for name in settings.PACKAGES if "install ok installed" not in _package_status(name)]
+    missing = [name for name in names if "install ok installed" not in _package_status(name)]
     if not missing:
         return
     with progress.step(f"install {len(missing)} Debian packages", 60) as step:

@@ -271,6 +271,20 @@ def build(image: PlatformImage) -> Path:
     return archive
 
 
+def push(reference: str, archive: Path, target: str, *, insecure: bool) -> None:
+    """Push an image to a registry, with the credentials of ``buildah login`` if there are any.
+
+    ``target``: its name there, with the registry's address. ``insecure``: plain HTTP, or HTTPS that nobody certified.
+
+    Raises:
+        Failure: the registry did not take it; holds what it said.
+    """
+    if not succeeds(*BUILDAH, "inspect", "--type", "image", reference):
+        run(*BUILDAH, "pull", "--quiet", f"docker-archive:{archive}")
+    security = f"--tls-verify={'false' if insecure else 'true'}"
+    run(*BUILDAH, "push", "--quiet", security, reference, f"docker://{target}")
+
+
 BUILDAH = (
     "buildah",
     "--storage-driver=overlay",

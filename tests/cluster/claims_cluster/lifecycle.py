@@ -44,10 +44,14 @@ def locked(cluster: settings.Cluster, progress: Progress) -> Iterator[None]:
 def up(cluster: settings.Cluster, node_count: int, progress: Progress) -> None:
     """Bring the cluster to where every add-on is ready, from wherever it is now.
 
+    ``node_count``: the least number of nodes, 1 or 2; a node that is there stays until `down`.
+
     Raises:
         Failure: says what stands in the way and what to do.
     """
-    nodes = [cluster.node(index) for index in range(1, node_count + 1)]
+    nodes = [cluster.node(1)]
+    if node_count > 1 or cluster.node(2).state.exists():
+        nodes.append(cluster.node(2))
     if _is_up(cluster, nodes):
         return
     if not any(_running(node) for node in nodes):
@@ -115,7 +119,7 @@ def _known_nodes(cluster: settings.Cluster) -> list[settings.Node]:
 def _node_fingerprint() -> str:
     """Return a digest of what runs on the nodes; a cluster with another one is replaced."""
     digest = hashlib.sha256()
-    for module in sorted({program.module for program in parts.GO_PROGRAMS.values()}):
+    for module in sorted({program.module for program in parts.GO_PROGRAMS.values() if not program.on_request}):
         digest.update(parts.go_key(module).encode())
     here = Path(__file__).parent
     for path in (here / "components.py", here / "node.py", here / "settings.py"):
@@ -260,8 +264,9 @@ def _api_answers(cluster: settings.Cluster) -> bool:
 
 
 def _stop(cluster: settings.Cluster) -> None:
-    if pid := host.process_of(cluster.run / "forward.pid", "forward"):
-        host.end(pid, 2)
+    for name in ("forward", "registry"):
+        if pid := host.process_of(cluster.run / f"{name}.pid", name):
+            host.end(pid, 2)
     for index in (2, 1):
         if pid := _running(cluster.node(index)):
             host.end(pid, NODE_STOP_SECONDS)

@@ -18,13 +18,17 @@ GO_MODULES = settings.HERE / "go"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GoProgram:
-    """A program that is built from a Go module; ``seconds``: what it took on two cores with nothing compiled before."""
+    """A program that is built from a Go module; ``seconds``: what it took on two cores with nothing compiled before.
+
+    ``on_request``: no cluster needs it; it is built when somebody asks for it.
+    """
 
     module: str
     package: str
     seconds: float
     linker_flags: str = ""
     tags: str = ""
+    on_request: bool = False
 
 
 GO_PROGRAMS = {
@@ -51,6 +55,7 @@ GO_PROGRAMS = {
         seconds=120,
         tags="remove_all_sd,enable_kubernetes_sd",
     ),
+    "registry": GoProgram(module="registry", package="./cmd/registry", seconds=60, on_request=True),
 }
 
 KUBE_NAMES = (
@@ -106,8 +111,9 @@ def ensure_all(progress: Progress) -> None:
     Raises:
         Failure: a build failed; what was built before it stays in the cache.
     """
-    for name in GO_PROGRAMS:
-        _ensure_go(name, progress)
+    for name, wanted in GO_PROGRAMS.items():
+        if not wanted.on_request:
+            ensure_program(name, progress)
     for name, (module, source, folder) in CHARTS.items():
         if not chart(name).exists():
             with progress.step(f"copy charts of {source}"):
@@ -115,17 +121,22 @@ def ensure_all(progress: Progress) -> None:
     if not program("envoy").exists():
         with progress.step("install envoy", 10):
             _install_envoy()
+    ensure_base(progress)
+
+
+def ensure_base(progress: Progress) -> None:
+    """Make the base image unless the cache has it."""
     if not base_image().exists():
         with progress.step("make the base image", 45):
             _make_base()
 
 
-def ensure_api_server(progress: Progress) -> None:
-    """Build only what a bare API server with etcd needs."""
-    _ensure_go("kube", progress)
+def ensure_program(name: str, progress: Progress) -> None:
+    """Build one of `GO_PROGRAMS` unless the cache has it.
 
-
-def _ensure_go(name: str, progress: Progress) -> None:
+    Raises:
+        Failure: its build failed; holds the end of the log.
+    """
     if not program(name).exists():
         with progress.step(f"build {name}", GO_PROGRAMS[name].seconds) as step:
             step.say("downloading and compiling")

@@ -150,6 +150,11 @@ class Cluster:
         return base + 100 * self.number
 
     @property
+    def registry(self) -> str:
+        """Address of the cluster's own image registry (plain HTTP), the same for the host and for every node."""
+        return f"{self.host_address}:{self.port(15050)}"
+
+    @property
     def forwards(self) -> dict[str, tuple[int, int]]:
         """Loopback port of the host and port of node 1, by what answers there."""
         return {
