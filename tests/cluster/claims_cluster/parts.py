@@ -7,9 +7,10 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from claims_cluster import settings
+from claims_cluster import released, settings
 from claims_cluster.progress import Progress
 from claims_cluster.shell import Failure, run
 
@@ -118,7 +119,7 @@ def ensure_all(progress: Progress) -> None:
         if not chart(name).exists():
             with progress.step(f"copy charts of {source}"):
                 _copy_charts(name, module, source, folder)
-    if not program("envoy").exists():
+    if not program("envoy").exists() and not _fetch_released(("envoy",), progress):
         with progress.step("install envoy", 10):
             _install_envoy()
     ensure_base(progress)
@@ -132,19 +133,31 @@ def ensure_base(progress: Progress) -> None:
 
 
 def ensure_program(name: str, progress: Progress) -> None:
-    """Build one of `GO_PROGRAMS` unless the cache has it.
+    """Fetch one of `GO_PROGRAMS` where somebody released it, else build it, unless the cache has it.
 
     Raises:
-        Failure: its build failed; holds the end of the log.
+        Failure: its build failed, or what was fetched is not what its sum says.
     """
+    wanted = KUBE_NAMES if name == "kube" else (name,)
+    if all(program(each).exists() for each in wanted) or _fetch_released(wanted, progress):
+        return
     if not program(name).exists():
         with progress.step(f"build {name}", GO_PROGRAMS[name].seconds) as step:
             step.say("downloading and compiling")
             _build_go(name, GO_PROGRAMS[name])
-    if name == "kube":
-        for link in map(program, KUBE_NAMES):
-            if not link.is_symlink():
-                link.symlink_to("kube")
+    for link in map(program, wanted):
+        if not link.exists():
+            link.symlink_to(name)
+
+
+def _fetch_released(names: tuple[str, ...], progress: Progress) -> bool:
+    """Fetch those of the programs that are released and not here; return whether all of them are here now."""
+    sums = released.sums()
+    for name in names:
+        if name in sums and not program(name).exists():
+            with progress.step(f"fetch {name}", 5):
+                written_once(program(name), partial(released.download, name, sums[name]))
+    return all(program(name).exists() for name in names)
 
 
 def written_once(target: Path, write: Callable[[Path], None]) -> None:
