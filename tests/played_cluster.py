@@ -1,5 +1,6 @@
 """The parts of a cluster that the operator's tests play: KServe, the gateway, MLflow, traffic and outcomes."""
 
+import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from aiohttp import web
 from claims_contract import labels
 from claims_operator.adapters.kubernetes import Cluster
 from claims_operator.api import names
-from claims_operator.api.names import Manifest
+from claims_operator.api.names import Kind, Manifest
 from claims_operator.core.snapshot import (
     INFINITE_EDGE,
     Backend,
@@ -126,8 +127,12 @@ class PlayedKServe:
         """Registry versions whose pods are not there."""
 
     async def play(self) -> None:
-        services = await self._cluster.list_children(names.INFERENCE_SERVICE, self._namespace, self._name)
-        deployments = await self._cluster.list_children(names.DEPLOYMENT, self._namespace, self._name)
+        services, deployments = await asyncio.gather(
+            *(
+                self._cluster.list_children(kind, self._namespace, self._name)
+                for kind in (names.INFERENCE_SERVICE, names.DEPLOYMENT)
+            )
+        )
         existing = {item["metadata"]["name"]: item for item in deployments}
         wanted = set()
         for service in services:
@@ -137,16 +142,18 @@ class PlayedKServe:
             number = predictor["model"]["storageUri"].partition("?")[0].rpartition("/")[2]
             replicas = 0 if number in self.down else predictor["minReplicas"]
             deployment = existing.get(name) or await self._cluster.create(names.DEPLOYMENT, _deployment(service, name))
-            await self._cluster.replace_status(names.DEPLOYMENT, deployment, _deployment_status(deployment, replicas))
+            await _say(self._cluster, names.DEPLOYMENT, deployment, _deployment_status(deployment, replicas))
             ready = "True" if replicas else "False"
-            await self._cluster.replace_status(
-                names.INFERENCE_SERVICE,
-                service,
-                {"conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": "2026-11-20T12:00:00Z"}]},
-            )
+            conditions = [{"type": "Ready", "status": ready, "lastTransitionTime": "2026-11-20T12:00:00Z"}]
+            await _say(self._cluster, names.INFERENCE_SERVICE, service, {"conditions": conditions})
         for name, deployment in existing.items():
             if name not in wanted:
                 await self._cluster.delete(names.DEPLOYMENT, deployment)
+
+
+async def _say(cluster: Cluster, kind: Kind, item: Manifest, status: dict[str, Any]) -> Manifest:
+    """Set the status of an object, where it is another than it has."""
+    return item if item.get("status") == status else await cluster.replace_status(kind, item, status)
 
 
 def _deployment(service: Manifest, name: str) -> Manifest:
@@ -207,7 +214,7 @@ class PlayedGateway:
             "controllerName": "example.com/gateway",
             "conditions": conditions,
         }
-        return await self._cluster.replace_status(names.HTTP_ROUTE, route, {"parents": [parent]})
+        return await _say(self._cluster, names.HTTP_ROUTE, route, {"parents": [parent]})
 
     def _take_over(self, rules: list[list[dict[str, Any]]]) -> None:
         shared = [[(_revision_of(backend), backend["weight"]) for backend in rule] for rule in rules]

@@ -1,5 +1,6 @@
 """A ClaimsModel in a cluster whose other parts are played, and the operator's passes over it."""
 
+import asyncio
 import datetime as dt
 import io
 import json
@@ -21,7 +22,7 @@ from claims_operator.publishing import Metrics, Publisher
 from claims_operator.tick import Ticker
 
 NAME = "claim-risk"
-LONGEST_PAUSE_SECONDS = 20.0
+LONGEST_PAUSE_SECONDS = 60.0
 
 ANALYSIS = {
     "interval": "10s",
@@ -117,8 +118,7 @@ class World:
 
     async def play(self, seconds: float) -> None:
         """Let the rest of the world go on."""
-        await self.kserve.play()
-        route = await self.gateway.play()
+        _, route = await asyncio.gather(self.kserve.play(), self.gateway.play())
         self.traffic.flow(route, seconds)
         self.clock.advance(seconds)
 

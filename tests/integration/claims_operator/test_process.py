@@ -132,19 +132,23 @@ async def test_it_serves_a_model_mends_its_route_and_stops_in_order(world: World
 async def test_one_operator_is_active_and_another_takes_over_when_it_dies(world: World, service_account: Path) -> None:
     ports = (free_port(), free_port())
     mlflow = str(world.registry.url)
-    with operator(service_account, "first", mlflow, ports[0]) as first:
-        await wait_until(lambda: is_leader(ports[0]))
-        with operator(service_account, "second", mlflow, ports[1]):
-            await wait_until(lambda: read(ports[1], "/healthz") == "ok\n")
-            await asyncio.sleep(2)
-            assert (is_leader(ports[0]), is_leader(ports[1])) == (True, False)
-            first.kill()
-            first.wait()
-            killed = time.monotonic()
-            await wait_until(lambda: is_leader(ports[1]))
-            assert time.monotonic() - killed > 1, "the Lease of a dead operator was not waited for"
-            await world.create()
-            await wait_for(world, lambda status: status.state == "Serving")
+    with (
+        operator(service_account, "one", mlflow, ports[0]) as one,
+        operator(service_account, "two", mlflow, ports[1]) as two,
+    ):
+        await wait_until(lambda: all(read(port, "/healthz") == "ok\n" for port in ports))
+        await wait_until(lambda: any(is_leader(port) for port in ports))
+        await asyncio.sleep(2)
+        leads = [is_leader(port) for port in ports]
+        assert sorted(leads) == [False, True]
+        active, other = (one, ports[1]) if leads[0] else (two, ports[0])
+        active.kill()
+        active.wait()
+        killed = time.monotonic()
+        await wait_until(lambda: is_leader(other))
+        assert time.monotonic() - killed > 1, "the Lease of a dead operator was not waited for"
+        await world.create()
+        await wait_for(world, lambda status: status.state == "Serving")
 
 
 def is_leader(port: int) -> bool:
