@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from kubernetes.aio.client.exceptions import ApiException
 from rich.console import Console
 
-from claims_demo import cluster, lock, outcomes, play, preflight, report, settings, stage, training, waiting
+from claims_demo import cluster, lock, outcomes, play, preflight, report, screen, settings, stage, training, waiting
 from claims_demo.board import Board
 from claims_demo.ledger import Ledger
 
@@ -24,6 +24,9 @@ TOLD_IN_A_SENTENCE = (
     waiting.WaitedInVainError,
 )
 """Troubles of the cluster. Anything else is a fault of the demo, and keeps its traceback."""
+
+LOG_COLUMNS = 160
+"""How wide tables may be where no terminal says."""
 
 
 def find_trouble(results: Sequence[play.Result], ledger: Ledger) -> str | None:
@@ -53,6 +56,8 @@ def main() -> int:
     """Run, report, and return the exit code."""
     given = settings.parse()
     console = Console(stderr=given.json)
+    if not console.is_terminal:
+        console.width = LOG_COLUMNS
     board = Board(ledger=Ledger())
     results: list[play.Result] = []
     code = 1
@@ -69,7 +74,7 @@ def main() -> int:
     if results or board.ledger.sent:
         report.show(console, results, board.ledger)
         report.show_next(console, given)
-    console.print(f"\n{trouble or 'Every act came out as told.'}", markup=False, highlight=False, soft_wrap=True)
+    screen.say(console, f"\n{trouble or 'Every act came out as told.'}")
     if given.json:
         sys.stdout.write(json.dumps(report.as_json(results, board.ledger, trouble), indent=2) + "\n")
     return code

@@ -32,8 +32,6 @@ class Result:
     verdict: Verdict
     decided_at: dt.datetime
     seconds: float
-    evidence: tuple[view.Evidence, ...]
-    """The last evidence seen with the candidate under test."""
     rollout: Mapping[str, Any] | None
     """The ClaimsRollout of the attempt."""
 
@@ -107,7 +105,7 @@ class Play:
         await self._kubernetes.apply_claims_model(build_claims_model(act, namespace=self._settings.namespace, uri=uri))
         self._board.tell(f"Applied spec.model: version {act.version}, uri {uri}")
         applied_at = asyncio.get_running_loop().time()
-        verdict, evidence = await self._await_decision(act)
+        verdict = await self._await_decision(act)
         decided_at = dt.datetime.now(dt.UTC)
         seconds = asyncio.get_running_loop().time() - applied_at
         if act.ending is Ending.SERVING and verdict.as_told:
@@ -118,7 +116,6 @@ class Play:
             verdict=verdict,
             decided_at=decided_at,
             seconds=seconds,
-            evidence=evidence,
             rollout=await self._find_rollout(act),
         )
 
@@ -137,27 +134,22 @@ class Play:
         self._board.tell(f"Registered {trained.uri}, accuracy {trained.accuracy:.3f} on claims held out")
         return trained.uri
 
-    async def _await_decision(self, act: Act) -> tuple[Verdict, tuple[view.Evidence, ...]]:
+    async def _await_decision(self, act: Act) -> Verdict:
         self._board.doing = f"waiting until {act.version} is {act.ending}"
-        evidence: tuple[view.Evidence, ...] = ()
 
         async def look() -> tuple[Verdict | None, str]:
-            nonlocal evidence
             seen = self._board.seen
-            if seen.candidate == act.version and seen.evidence:
-                evidence = seen.evidence
             return acts.judge(act, seen), (
                 f"state {seen.state}, stable {seen.stable}, candidate {seen.candidate} at {seen.weight_percent} %, "
                 f"{seen.reason or 'no reason given'}"
             )
 
-        verdict = await waiting.wait_for(
+        return await waiting.wait_for(
             f"version {act.version} to be {act.ending}",
             look,
             limit_seconds=act.limit_seconds,
             interval_seconds=0.5,
         )
-        return verdict, evidence
 
     def _start_traffic(self, background: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         """Start requests and outcomes; both go on until the last act is over."""

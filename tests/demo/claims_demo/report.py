@@ -9,6 +9,7 @@ from rich.table import Table
 from claims_demo import view
 from claims_demo.ledger import Ledger
 from claims_demo.play import Result
+from claims_demo.screen import say
 from claims_demo.settings import MODEL, Settings
 
 FAILURES_SHOWN = 20
@@ -56,26 +57,21 @@ def show(console: Console, results: Sequence[Result], ledger: Ledger) -> None:
     """Print decisions with their evidence, then the count of requests and every failure."""
     for result in results:
         mark = "as told" if result.verdict.as_told else "NOT AS TOLD"
-        console.print(
-            f"\n({result.act.letter}) {result.act.title}: {mark}\n    {result.verdict.sentence}\n"
-            f"    decided {result.decided_at:%Y-%m-%d %H:%M:%S} UTC, {result.seconds:.0f} s after it was applied",
-            markup=False,
-            highlight=False,
-        )
+        say(console, f"\n({result.act.letter}) {result.act.title}: {mark}\n    {result.verdict.sentence}")
+        at = f"{result.decided_at:%Y-%m-%d %H:%M:%S} UTC"
+        say(console, f"    decided {at}, {result.seconds:.0f} s after it was applied")
         _show_evidence(console, result)
-    console.print(
+    say(
+        console,
         f"\n{ledger.sent} requests were sent, {ledger.answered} answered, {len(ledger.failures)} failed. "
         f"{ledger.outcomes_posted} outcomes were posted ({ledger.outcomes_retried} posts repeated).",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
     )
     if ledger.held_back:
-        console.print(f"{ledger.held_back} more were not sent, because too many were under way.", highlight=False)
+        say(console, f"{ledger.held_back} more were not sent, because too many were under way.")
     for failure in ledger.failures[:FAILURES_SHOWN]:
-        console.print(f"    failed: {failure}", markup=False, highlight=False)
+        say(console, f"    failed: {failure}")
     if len(ledger.failures) > FAILURES_SHOWN:
-        console.print(f"    and {len(ledger.failures) - FAILURES_SHOWN} more", highlight=False)
+        say(console, f"    and {len(ledger.failures) - FAILURES_SHOWN} more")
 
 
 def _show_evidence(console: Console, result: Result) -> None:
@@ -100,18 +96,16 @@ def _show_evidence(console: Console, result: Result) -> None:
 def show_next(console: Console, settings: Settings) -> None:
     """Print what to look at and try; everything is still up."""
     namespace, kubeconfig = settings.namespace, settings.kubeconfig
-    console.print(
+    say(
+        console,
         f"""
 Everything is still up. To look around:
     export KUBECONFIG={kubeconfig}
     kubectl -n {namespace} get clm,clr,inferenceservices,httproutes,pods
     kubectl -n {namespace} get clm {MODEL} -o yaml          # the status is the log of decisions
     kubectl -n {namespace} describe clm {MODEL}             # with its events
-    kubectl -n {namespace} get clr -o yaml                        # the evidence of each attempt
+    kubectl -n {namespace} get clr -o yaml                     # the evidence of each attempt
     curl -H 'Host: {settings.hostname}' {settings.gateway_url}/v2/models/{MODEL}
 Prometheus: {settings.prometheus_url}   MLflow: {settings.mlflow_url}/#/models/{MODEL}
 `make down` removes the cluster.""",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
     )

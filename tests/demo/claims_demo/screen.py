@@ -18,6 +18,11 @@ PLAIN_SECONDS = 10.0
 COLOURS = {"Pass": "green", "Fail": "red", "Error": "red"}
 
 
+def say(console: Console, text: str) -> None:
+    """Print text as it stands: no markup, no colours, no line breaks of the console's own."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def draw(board: Board) -> Group:
     """Return the table, the counts and the last lines of the story."""
     seen = board.seen
@@ -88,9 +93,9 @@ async def _print_lines(board: Board, console: Console) -> None:
     printed, shown, next_line = 0, None, loop.time()
     while True:
         for line in board.lines[printed:]:
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            say(console, line)
         printed = len(board.lines)
         if _signature(board.seen) != shown or loop.time() >= next_line:
             shown, next_line = _signature(board.seen), loop.time() + PLAIN_SECONDS
-            console.print("         " + describe(board), markup=False, highlight=False, soft_wrap=True)
+            say(console, f"         {describe(board)}")
         await asyncio.sleep(REDRAW_SECONDS)
