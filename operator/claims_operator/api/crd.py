@@ -191,7 +191,7 @@ def main(arguments: list[str]) -> int:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
     if arguments and differing:
-        sys.stderr.write(f"{', '.join(differing)}: not what the models say; run make generate-crd\n")
+        sys.stderr.write(f"{', '.join(differing)}: not what the models say; run make generate\n")
         return 1
     return 0
 
