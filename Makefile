@@ -4,9 +4,14 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-# local: the cluster that `make up` builds on this machine. existing: the one of the current kubectl context.
+# local: the cluster that `make up` builds on this machine. existing: the one of the current kubectl context, which
+# KUBE_CONTEXT has to name. It pulls from IMAGE_REGISTRY (host:port/folder; IMAGE_REGISTRY_INSECURE=1: plain HTTP).
 CLUSTER ?= local
 IMAGE_REGISTRY ?=
+IMAGE_REGISTRY_INSECURE ?=
+KUBE_CONTEXT ?=
+# Files of values for the chart on an existing cluster.
+HELM_VALUES ?=
 NAMESPACE ?= claims
 ACTS ?= a,b,c,d
 
@@ -24,17 +29,43 @@ LOCK_tests := tests/requirements.lock
 
 ##@ Run
 
+DEMO := PYTHONPATH=tests/demo:tests/cluster:training:runtimes/contract $(TESTS) -m claims_demo
+
+ifeq ($(CLUSTER),local)
+
 .PHONY: demo
 demo: platform  ## Show the main job: four rollouts under steady traffic on the local cluster
-	PYTHONPATH=tests/demo:tests/cluster:training:runtimes/contract $(TESTS) -m claims_demo --acts $(ACTS)
-
-.PHONY: up
-up: environment-tests  ## Bring up a whole Kubernetes on this machine, or mend the one that is there
-	$(COMMAND) up
+	$(DEMO) --acts $(ACTS)
 
 .PHONY: platform
 platform: up  ## Build the platform's images where they changed and install its chart
 	$(COMMAND) install
+
+else ifeq ($(CLUSTER),existing)
+
+INSTALL = $(COMMAND) install --existing --context '$(KUBE_CONTEXT)' --registry '$(IMAGE_REGISTRY)' \
+	$(if $(filter 1,$(IMAGE_REGISTRY_INSECURE)),--insecure-registry) $(HELM_VALUES:%=--values '%')
+
+.PHONY: demo
+demo: environment-tests
+	@for part in GATEWAY PROMETHEUS MLFLOW FEEDBACK; do \
+		name=CLAIMS_$${part}_URL; \
+		[ -n "$${!name:-}" ] || { echo "$$name is not set. Set it to where that answers, as this machine sees it" \
+			"(\`make platform CLUSTER=existing ...\` installs without playing)." >&2; exit 2; }; \
+	done
+	@lines=$$($(INSTALL)); eval "$$lines"; $(DEMO) --acts $(ACTS)
+
+.PHONY: platform
+platform: environment-tests
+	$(INSTALL)
+
+else
+$(error CLUSTER is "$(CLUSTER)"; write CLUSTER=local or CLUSTER=existing)
+endif
+
+.PHONY: up
+up: environment-tests  ## Bring up a whole Kubernetes on this machine, or mend the one that is there
+	$(COMMAND) up
 
 .PHONY: down
 down: environment-tests  ## End the cluster and leave the machine as it was (built parts stay in the cache)
@@ -73,7 +104,7 @@ environment-%: .venv/%/.synced
 uv:
 	@command -v uv >/dev/null || { \
 		python3 -m venv .venv/uv 2>/dev/null || { apt-get update -q && apt-get install -q -y python3-venv && python3 -m venv .venv/uv; }; \
-		.venv/uv/bin/python -m pip install --quiet uv; }
+		.venv/uv/bin/python -m pip install --quiet uv==0.13.8; }
 
 .PHONY: lock
 lock: uv  ## Resolve every lock again from the pyproject files
