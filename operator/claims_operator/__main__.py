@@ -5,7 +5,6 @@ import contextlib
 import datetime as dt
 import logging
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -58,7 +57,7 @@ async def run(settings: Settings, kubeconfig: Path | None, stop: asyncio.Event) 
             deadline_seconds=settings.tick_deadline_seconds,
         )
         watching = asyncio.create_task(handlers.watch(worker.wake, kubeconfig, stop))
-        # kopf takes the signals over; and without watches there is nothing to work on.
+        # Without watches there is nothing to work on.
         watching.add_done_callback(lambda _: stop.set())
         lost = await _unless(stop, lease.hold())
         stop.set()
@@ -113,7 +112,7 @@ async def main() -> int:
         return 2
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in handlers.STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     kubeconfig = os.environ.get("KUBECONFIG")
     return 0 if await run(settings, Path(kubeconfig) if kubeconfig else None, stop) else 1

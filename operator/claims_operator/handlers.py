@@ -1,6 +1,7 @@
 """What wakes us: watch events of ClaimsModels and of what they own. The only module that knows kopf."""
 
 import asyncio
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,8 @@ from claims_operator.api import names
 from claims_operator.api.names import Kind, ObjectKey
 
 _CHILDREN: Final = (names.INFERENCE_SERVICE, names.HTTP_ROUTE, names.DEPLOYMENT)
+
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 Wake = Callable[[ObjectKey], None]
 
@@ -51,10 +54,15 @@ def _on_event(registry: kopf.OperatorRegistry, kind: Kind, **filters: Any) -> An
 
 
 async def watch(wake: Wake, kubeconfig: Path | None, stop: asyncio.Event) -> None:
-    """Watch all namespaces until ``stop`` is set."""
-    await kopf.operator(
+    """Watch all namespaces until ``stop`` is set; a signal to stop sets it."""
+    others = asyncio.all_tasks()
+    watches = await kopf.spawn_tasks(
         registry=build_registry(wake, kubeconfig),
         standalone=True,
         clusterwide=True,
         stop_flag=stop,
     )
+    # kopf took the signals over, and would wait five seconds for tasks of ours that end with `stop`.
+    for number in STOP_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await kopf.run_tasks(watches, ignored=others)
