@@ -98,7 +98,19 @@ def install_base(cluster: settings.Cluster, nodes: list[settings.Node]) -> None:
         metrics_server=references["metrics-server"],
         dns=settings.DNS_SERVICE,
     )
-    apply(cluster, [*yaml.safe_load_all(manifest), *_volumes(nodes[0])])
+    apply(cluster, [*_kept_on_first_node(cluster, list(yaml.safe_load_all(manifest))), *_volumes(nodes[0])])
+
+
+def _kept_on_first_node(cluster: settings.Cluster, objects: list[Object]) -> list[Object]:
+    """Bind Deployments to node 1, as the control plane and the volumes are: a second node can be lost."""
+    for found in objects:
+        if found["kind"] == "Deployment":
+            found["spec"]["template"]["spec"]["nodeSelector"] = _first_node(cluster)
+    return objects
+
+
+def _first_node(cluster: settings.Cluster) -> dict[str, str]:
+    return {"kubernetes.io/hostname": cluster.node(1).name}
 
 
 def _volumes(node: settings.Node) -> list[Object]:
@@ -149,6 +161,8 @@ def install_gateway(cluster: settings.Cluster) -> None:
             "topologyInjector.enabled=false",
             "--set",
             "deployment.envoyGateway.resources.requests.cpu=50m",
+            "--set-json",
+            f"deployment.pod.nodeSelector={json.dumps(_first_node(cluster))}",
         )
     apply(
         cluster,
@@ -214,7 +228,7 @@ def install_kserve(cluster: settings.Cluster) -> None:
         if found["kind"] == "Deployment":
             _keep_only_the_manager(found)
     _certify_webhooks(cluster, objects)
-    apply(cluster, objects)
+    apply(cluster, _kept_on_first_node(cluster, objects))
 
 
 def _keep_only_the_manager(deployment: Object) -> None:
@@ -275,7 +289,7 @@ def install_monitoring(cluster: settings.Cluster) -> None:
             "data": {"prometheus.yaml": text},
         },
     )
-    apply(cluster, objects)
+    apply(cluster, _kept_on_first_node(cluster, objects))
 
 
 def _filled(name: str, **values: str) -> str:

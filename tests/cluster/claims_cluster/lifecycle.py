@@ -176,6 +176,7 @@ def _start(cluster: settings.Cluster, nodes: list[settings.Node]) -> None:
         components.containerd_root(node).mkdir(parents=True, exist_ok=True)
         components.write_files(cluster, node)
         shutil.rmtree(node.run / "containerd", ignore_errors=True)
+        node.containerd_socket.unlink(missing_ok=True)  # A client waits for one that is not there, not for a dead one.
         _start_node(cluster, node)
     _start_forwarder(cluster)
 
