@@ -101,6 +101,17 @@ def install_base(cluster: settings.Cluster, nodes: list[settings.Node]) -> None:
     apply(cluster, [*_kept_on_first_node(cluster, list(yaml.safe_load_all(manifest))), *_volumes(nodes[0])])
 
 
+def _rendered(release: str, chart: Path, namespace: str, *values: str) -> list[Object]:
+    """Return a chart's objects. They are applied, not installed by Helm, whose releases do not outlive an interrupt."""
+    chosen = [f"--set={value}" for value in values]
+    text = run(parts.program("helm"), "template", release, chart, f"--namespace={namespace}", "--include-crds", *chosen)
+    return [found for found in yaml.safe_load_all(text) if found]
+
+
+def _namespace(name: str) -> Object:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
 def _kept_on_first_node(cluster: settings.Cluster, objects: list[Object]) -> list[Object]:
     """Bind Deployments to node 1, as the control plane and the volumes are: a second node can be lost."""
     for found in objects:
@@ -148,22 +159,26 @@ def install_gateway(cluster: settings.Cluster) -> None:
         (chart / "values.yaml").write_text(
             template.safe_substitute(GatewayImage=image, GatewayImagePullPolicy="IfNotPresent")
         )
-        helm(
-            cluster,
-            "upgrade",
-            "--install",
+        objects = _rendered(
             "envoy-gateway",
             chart,
-            "--namespace",
             "envoy-gateway-system",
-            "--create-namespace",
-            "--set",
             "topologyInjector.enabled=false",
-            "--set",
             "deployment.envoyGateway.resources.requests.cpu=50m",
-            "--set-json",
-            f"deployment.pod.nodeSelector={json.dumps(_first_node(cluster))}",
         )
+    _kept_on_first_node(cluster, objects)
+    apply(cluster, [_namespace("envoy-gateway-system"), *(one for one in objects if one["kind"] != "Deployment")])
+    # The job makes the certificates that the gateway's pod mounts.
+    kubectl(
+        cluster,
+        "wait",
+        "job",
+        "--all",
+        "--for=condition=Complete",
+        "--namespace=envoy-gateway-system",
+        "--timeout=120s",
+    )
+    apply(cluster, [one for one in objects if one["kind"] == "Deployment"])
     apply(
         cluster,
         [
@@ -180,47 +195,24 @@ def install_gateway(cluster: settings.Cluster) -> None:
 def install_kserve(cluster: settings.Cluster) -> None:
     """Install KServe in Standard mode from its own charts, with a webhook certificate of our own."""
     charts = parts.chart("kserve")
-    helm(
-        cluster,
-        "upgrade",
-        "--install",
-        "kserve-crd",
-        charts / "kserve-crd",
-        "--namespace",
-        "kserve",
-        "--create-namespace",
-    )
+    apply(cluster, [_namespace("kserve"), *_rendered("kserve-crd", charts / "kserve-crd", "kserve")])
     manager, tag = _part_references()["kserve-manager"].rsplit(":", 1)
     agent, _ = _part_references()["kserve-agent"].rsplit(":", 1)
-    rendered = run(
-        parts.program("helm"),
-        "template",
+    objects = _rendered(
         "kserve",
         charts / "kserve-resources",
-        "--namespace",
         "kserve",
-        "--set",
         f"kserve.controller.image={manager}",
-        "--set",
         f"kserve.controller.tag={tag}",
-        "--set",
         "kserve.controller.imagePullPolicy=IfNotPresent",
-        "--set",
         f"kserve.agent.image={agent}",
-        "--set",
         f"kserve.agent.tag={tag}",
-        "--set",
         "kserve.controller.deploymentMode=Standard",
-        "--set",
         "kserve.controller.gateway.disableIngressCreation=true",
-        "--set",
         "kserve.controller.resources.limits.cpu=1",
-        "--set",
         "kserve.controller.resources.limits.memory=500Mi",
-        "--set",
         "kserve.controller.resources.requests.cpu=20m",
     )
-    objects = [found for found in yaml.safe_load_all(rendered) if found]
     # Its default storage container would need an image that is not here; cert-manager is not here either.
     unwanted = {"Certificate", "Issuer", "ClusterStorageContainer"}
     objects = [found for found in objects if found["kind"] not in unwanted]

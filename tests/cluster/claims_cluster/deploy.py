@@ -1,5 +1,6 @@
 """Install the platform on the local cluster: its images, then its Helm chart, as on any cluster."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 
@@ -35,6 +36,7 @@ def install(cluster: settings.Cluster, nodes: list[settings.Node], progress: Pro
                 }
             ],
         )
+        _mend_release(partial(addons.helm, cluster))
         addons.helm(
             cluster,
             "upgrade",
@@ -47,6 +49,14 @@ def install(cluster: settings.Cluster, nodes: list[settings.Node], progress: Pro
             *_gateway_image(),
         )
     wait(partial(addons.kubectl, cluster), progress)
+
+
+def _mend_release(helm: Callable[..., str]) -> None:
+    """Take back what a Helm that was killed left half done: no other would touch the release."""
+    pending = json.loads(helm("list", "--pending", f"--namespace={NAMESPACE}", "--output=json"))
+    for release in pending:
+        undo = "uninstall" if release["revision"] == "1" else "rollback"
+        helm(undo, release["name"], f"--namespace={NAMESPACE}")
 
 
 def wait(kubectl: Callable[..., str], progress: Progress) -> None:
