@@ -6,7 +6,7 @@ namespace of the tests, so that one a person left from `make demo` stays as it i
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from rich.console import Console
@@ -42,6 +42,13 @@ class Run:
 
 def run_of(letters: str) -> Run:
     return Run(given=settings.parse(["--namespace", NAMESPACE, "--acts", letters]))
+
+
+@pytest.fixture(autouse=True)
+async def _no_claims_model_is_left() -> AsyncIterator[None]:
+    yield
+    async with cluster.connect(run_of("a").given.kubeconfig, NAMESPACE) as kubernetes:
+        await kubernetes.delete_claims_model(settings.MODEL, limit_seconds=180)
 
 
 @pytest.mark.timeout(1200)
@@ -91,18 +98,27 @@ async def kill_all(kubernetes: cluster.Cluster, namespace: str, selector: str) -
         await kubernetes.delete_pod(pod.metadata.name, namespace, grace_seconds=0)
 
 
-async def delete_a_model_pod(kubernetes: cluster.Cluster) -> None:
-    """One pod of each revision goes, as in a drain of its node."""
+async def drain_a_model_pod(kubernetes: cluster.Cluster) -> None:
+    """One pod of each revision goes, as when its node is drained."""
+    await delete_a_pod_of_each_revision(kubernetes, grace_seconds=None)
+
+
+async def kill_a_model_pod(kubernetes: cluster.Cluster) -> None:
+    """One pod of each revision gets no time to drain."""
+    await delete_a_pod_of_each_revision(kubernetes, grace_seconds=0)
+
+
+async def delete_a_pod_of_each_revision(kubernetes: cluster.Cluster, *, grace_seconds: int | None) -> None:
     pods = await kubernetes.list_pods(f"{labels.MODEL}={settings.MODEL}")
     revisions = {pod.metadata.labels[labels.REVISION]: pod for pod in pods}
     assert len(revisions) == 2
     for pod in revisions.values():
-        await kubernetes.delete_pod(pod.metadata.name)
+        await kubernetes.delete_pod(pod.metadata.name, grace_seconds=grace_seconds)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("chaos", [kill_operator, kill_prometheus, delete_a_model_pod])
+@pytest.mark.parametrize("chaos", [kill_operator, kill_prometheus, drain_a_model_pod, kill_a_model_pod])
 async def test_chaos_in_the_middle_of_a_rollout_changes_nothing(chaos: Chaos) -> None:
     run = run_of("ab")
 
