@@ -16,6 +16,7 @@ import pytest
 from second_cluster import assert_nothing_left, command, first_process, listing
 
 from claims_cluster import addons, settings
+from claims_cluster.deploy import NAMESPACE
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -55,6 +56,27 @@ def test_an_interrupted_up_goes_on_from_where_it_was(cluster: settings.Cluster) 
     process.wait()
     command("up")
     assert json.loads(command("status").stdout)["ready"] is True
+
+
+@pytest.mark.soak
+def test_an_install_whose_helm_was_killed_goes_on(cluster: settings.Cluster) -> None:
+    command("up")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "claims_cluster", "--name", "second", "install"],
+        env={**os.environ, "PYTHONPATH": str(settings.HERE)},
+        stderr=subprocess.DEVNULL,
+    )
+    while not (
+        releases := addons.kubectl(cluster, "get", "secrets", "-n", NAMESPACE, "-l", "owner=helm", "-o", "name")
+    ):
+        assert process.poll() is None, "Helm wrote no release"
+    subprocess.run(["pkill", "--parent", str(process.pid), "--signal", "KILL"], check=True)
+    assert process.wait() == 1
+    assert len(releases.split()) == 1
+    assert json.loads(addons.helm(cluster, "list", "--pending", "--namespace", NAMESPACE, "--output", "json")) != []
+
+    command("install")
+    assert json.loads(addons.helm(cluster, "list", "--pending", "--namespace", NAMESPACE, "--output", "json")) == []
 
 
 def test_a_port_in_use_is_said_before_anything_changes(cluster: settings.Cluster) -> None:
