@@ -89,7 +89,7 @@ class Ticker:
             live = await self.cluster.set_finalizers(names.CLAIMS_MODEL, live, finalizers)
         spec = ClaimsModelSpec.model_validate(live["spec"])
         before = ClaimsModelStatus.model_validate(live.get("status", {}))
-        status, target = await self._resolve(spec, before)
+        status, target = await self._resolve(live["metadata"]["uid"], spec, before)
         children = await self._read_children(key, live["metadata"]["uid"], status, target)
         known = self._observe(key, live, spec, status, target, children)
         known = await self._judge(known, children)
@@ -107,7 +107,7 @@ class Ticker:
     # Read -----------------------------------------------------------------------------------------------------------
 
     async def _resolve(
-        self, spec: ClaimsModelSpec, status: ClaimsModelStatus
+        self, uid: str, spec: ClaimsModelSpec, status: ClaimsModelStatus
     ) -> tuple[ClaimsModelStatus, Revision | Unresolved]:
         """Pin the model once per change of spec.model; the registry is not needed for anything else."""
         pinned, asked = status.model, spec.model
@@ -122,7 +122,7 @@ class Ticker:
                 return status, Unresolved(reason=Reason(error.reason), message=str(error))
             except RegistryUnavailable as error:
                 return status, Unresolved(reason=Reason.REGISTRY_UNAVAILABLE, message=str(error))
-        return status.model_copy(update={"model": pinned}), facts.build_revision(pinned, spec)
+        return status.model_copy(update={"model": pinned}), facts.build_revision(uid, pinned, spec)
 
     async def _read_children(
         self, key: ObjectKey, uid: str, status: ClaimsModelStatus, target: Revision | Unresolved

@@ -61,9 +61,14 @@ def content_hash(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def revision(model: ResolvedModel, spec: ClaimsModelSpec) -> str:
-    """Return the name of what is served: the resolved model and what the pods are made of, not how many there are."""
+def revision(uid: str, model: ResolvedModel, spec: ClaimsModelSpec) -> str:
+    """Return the name of what is served: the resolved model and what the pods are made of, not how many there are.
+
+    ``uid`` is the ClaimsModel's: one that was deleted and made again starts at attempt 1 again, and without it the
+    outcomes of the first one, which may come for weeks, would count as evidence for the second.
+    """
     served = {
+        "uid": uid,
         "uri": model.uri,
         "digest": model.digest,
         "format": model.format,

@@ -101,10 +101,10 @@ class Facts:
 NOT_THERE = RevisionSeen(ready=False, serving=False, why="its InferenceService does not exist yet")
 
 
-def build_revision(model: ResolvedModel, spec: ClaimsModelSpec) -> Revision:
+def build_revision(uid: str, model: ResolvedModel, spec: ClaimsModelSpec) -> Revision:
     """Return the revision that a spec asks for."""
     return Revision(
-        revision=names.revision(model, spec),
+        revision=names.revision(uid, model, spec),
         version=model.version,
         uri=model.uri,
         digest=model.digest,

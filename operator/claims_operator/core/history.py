@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from claims_operator.api.status import ClaimsModelStatus, ClaimsRolloutStatus, Result, StepRecord
+from claims_operator.api.status import ClaimsModelStatus, ClaimsRolloutStatus, MetricStatus, Result, StepRecord
 
 
 def record_attempt(before: ClaimsRolloutStatus, status: ClaimsModelStatus) -> ClaimsRolloutStatus:
@@ -29,7 +29,7 @@ def record_attempt(before: ClaimsRolloutStatus, status: ClaimsModelStatus) -> Cl
             "weight": 100 if last.result == Result.PROMOTED else 0,
             "started_at": before.started_at or last.finished_at,
             "finished_at": last.finished_at,
-            "steps": _closed(before.steps, last.finished_at),
+            "steps": _closed(before.steps, last.finished_at, status.analysis),
         }
     )
 
@@ -39,17 +39,24 @@ def _steps(before: ClaimsRolloutStatus, status: ClaimsModelStatus) -> tuple[Step
     if candidate is None or candidate.step == 0 or candidate.step_started_at is None:
         return before.steps
     earlier = tuple(step for step in before.steps if step.epoch != traffic.epoch)
+    is_new = len(earlier) == len(before.steps)
     current = StepRecord(
         epoch=traffic.epoch,
         step=candidate.step,
         weight=candidate.weight,
         started_at=candidate.step_started_at,
-        analysis=status.analysis,
+        analysis=() if is_new else status.analysis,
     )
-    return (*_closed(earlier, candidate.step_started_at), current)
+    return (*_closed(earlier, candidate.step_started_at, status.analysis if is_new else ()), current)
 
 
-def _closed(steps: tuple[StepRecord, ...], at: dt.datetime) -> tuple[StepRecord, ...]:
+def _closed(
+    steps: tuple[StepRecord, ...], at: dt.datetime, last_look: tuple[MetricStatus, ...]
+) -> tuple[StepRecord, ...]:
+    """Close the step that is open; the look that ended it is its last."""
     return tuple(
-        step if step.finished_at is not None else step.model_copy(update={"finished_at": at}) for step in steps
+        step
+        if step.finished_at is not None
+        else step.model_copy(update={"finished_at": at, "analysis": last_look or step.analysis})
+        for step in steps
     )

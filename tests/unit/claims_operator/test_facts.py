@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
-from rollout_builders import NOW, ago, child_metadata
+from rollout_builders import NOW, ago, child_metadata, claims_spec
 
+from claims_operator.api.status import ResolvedModel
 from claims_operator.core import facts
 from claims_operator.core.cleanup import CleanupStep, next_step
 
@@ -144,3 +145,18 @@ def test_the_order_of_a_deletion(
     )
 
     assert decided == step
+
+
+def test_a_claims_model_that_was_made_again_has_other_revisions() -> None:
+    model = ResolvedModel(
+        version="2.0.0",
+        requested_uri="models:/claim-risk/2",
+        uri="models:/claim-risk/2",
+        digest="sha256:" + "0" * 64,
+        format="sklearn",
+    )
+
+    first, again, other = (facts.build_revision(uid, model, claims_spec()) for uid in ("one", "one", "two"))
+
+    assert first == again
+    assert first.revision != other.revision, "late outcomes of the first one are no evidence for the second"
