@@ -10,7 +10,7 @@ from claims_demo import view
 from claims_demo.ledger import Ledger
 from claims_demo.play import Result
 from claims_demo.screen import say
-from claims_demo.settings import MODEL, Settings
+from claims_demo.settings import LOCAL, MODEL, Settings
 
 FAILURES_SHOWN = 20
 
@@ -106,6 +106,10 @@ Everything is still up. To look around:
     kubectl -n {namespace} describe clm {MODEL}             # with its events
     kubectl -n {namespace} get clr -o yaml                     # the evidence of each attempt
     curl -H 'Host: {settings.hostname}' {settings.gateway_url}/v2/models/{MODEL}
-Prometheus: {settings.prometheus_url}   MLflow: {settings.mlflow_url}/#/models/{MODEL}
-`make down` removes the cluster.""",
+Prometheus: {settings.prometheus_url}/api/v1/query?query=claims_outcomes_total
+MLflow: {settings.mlflow_url}/#/models/{MODEL}{_ending(settings)}""",
     )
+
+
+def _ending(settings: Settings) -> str:
+    return "\n`make down` removes the cluster." if settings.kubeconfig == LOCAL.kubeconfig else ""
