@@ -120,4 +120,5 @@ async def main() -> int:
 
 if __name__ == "__main__":
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # It tells of every query, three each look.
     sys.exit(asyncio.run(main()))
