@@ -96,11 +96,7 @@ class Cluster:
         await self._send(
             f"apply {kind.kind} {metadata['namespace']}/{metadata['name']}",
             self._objects.patch_namespaced_custom_object(
-                kind.group,
-                kind.version,
-                metadata["namespace"],
-                kind.plural,
-                metadata["name"],
+                *_address(kind, metadata),
                 manifest,
                 field_manager=names.FIELD_MANAGER,
                 force=True,
@@ -115,11 +111,7 @@ class Cluster:
         return await self._call(
             f"replace {kind.kind} {metadata['namespace']}/{metadata['name']}",
             self._objects.replace_namespaced_custom_object(
-                kind.group,
-                kind.version,
-                metadata["namespace"],
-                kind.plural,
-                metadata["name"],
+                *_address(kind, metadata),
                 manifest,
                 field_manager=names.FIELD_MANAGER,
                 **self._options,
@@ -132,11 +124,7 @@ class Cluster:
         return await self._call(
             f"write the status of {kind.kind} {metadata['namespace']}/{metadata['name']}",
             self._objects.replace_namespaced_custom_object_status(
-                kind.group,
-                kind.version,
-                metadata["namespace"],
-                kind.plural,
-                metadata["name"],
+                *_address(kind, metadata),
                 {**live, "status": dict(status)},
                 field_manager=names.FIELD_MANAGER,
                 **self._options,
@@ -150,11 +138,7 @@ class Cluster:
         return await self._call(
             f"set the finalizers of {kind.kind} {metadata['namespace']}/{metadata['name']}",
             self._objects.patch_namespaced_custom_object(
-                kind.group,
-                kind.version,
-                metadata["namespace"],
-                kind.plural,
-                metadata["name"],
+                *_address(kind, metadata),
                 change,
                 field_manager=names.FIELD_MANAGER,
                 _content_type=_MERGE,
@@ -169,11 +153,7 @@ class Cluster:
             await self._send(
                 f"delete {kind.kind} {metadata['namespace']}/{metadata['name']}",
                 self._objects.delete_namespaced_custom_object(
-                    kind.group,
-                    kind.version,
-                    metadata["namespace"],
-                    kind.plural,
-                    metadata["name"],
+                    *_address(kind, metadata),
                     body=client.V1DeleteOptions(
                         preconditions=client.V1Preconditions(uid=metadata["uid"]), propagation_policy="Background"
                     ),
@@ -207,3 +187,8 @@ class Cluster:
 def _reason(error: client.ApiException) -> str:
     """Return the API server's own sentence, without the headers that the client's text begins with."""
     return str(error.body or error.reason)[:1000]
+
+
+def _address(kind: Kind, metadata: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
+    """Return what names an object to the client, in the order of its arguments."""
+    return kind.group, kind.version, metadata["namespace"], kind.plural, metadata["name"]

@@ -13,8 +13,6 @@ Manifest = dict[str, Any]
 
 FIELD_MANAGER: Final = "claims-operator"
 FINALIZER: Final = f"{labels.GROUP}/cleanup"
-APPLIED: Final = f"{labels.GROUP}/applied"
-"""Annotation on children: hash of the manifest that was applied last."""
 
 REVISION_LENGTH: Final = 8
 LONGEST_NAME: Final = 40
