@@ -91,7 +91,7 @@ def wait_ready(cluster: settings.Cluster, progress: Progress, timeout_seconds: i
 
 def install_base(cluster: settings.Cluster, nodes: list[settings.Node]) -> None:
     """Install the storage class and its volumes, CoreDNS and metrics-server."""
-    references = _part_references()
+    references = images.part_references()
     manifest = _filled(
         "base.yaml",
         coredns=references["coredns"],
@@ -155,7 +155,7 @@ def install_gateway(cluster: settings.Cluster) -> None:
         chart = Path(scratch) / "gateway-helm"
         shutil.copytree(parts.chart("gateway-helm") / "gateway-helm", chart)
         template = string.Template((chart / "values.tmpl.yaml").read_text())
-        image = _part_references()["envoy-gateway"]
+        image = images.part_references()["envoy-gateway"]
         (chart / "values.yaml").write_text(
             template.safe_substitute(GatewayImage=image, GatewayImagePullPolicy="IfNotPresent")
         )
@@ -196,8 +196,9 @@ def install_kserve(cluster: settings.Cluster) -> None:
     """Install KServe in Standard mode from its own charts, with a webhook certificate of our own."""
     charts = parts.chart("kserve")
     apply(cluster, [_namespace("kserve"), *_rendered("kserve-crd", charts / "kserve-crd", "kserve")])
-    manager, tag = _part_references()["kserve-manager"].rsplit(":", 1)
-    agent, _ = _part_references()["kserve-agent"].rsplit(":", 1)
+    references = images.part_references()
+    manager, tag = references["kserve-manager"].rsplit(":", 1)
+    agent, _ = references["kserve-agent"].rsplit(":", 1)
     objects = _rendered(
         "kserve",
         charts / "kserve-resources",
@@ -262,7 +263,7 @@ def install_monitoring(cluster: settings.Cluster) -> None:
     configuration.setdefault("global", {}).update(scrape_interval=SCRAPE_INTERVAL, evaluation_interval=SCRAPE_INTERVAL)
     configuration["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": ["alertmanager.monitoring:9093"]}]}]}
     text = json.dumps(configuration, indent=1)
-    references = _part_references()
+    references = images.part_references()
     manifest = _filled(
         "monitoring.yaml",
         prometheus=references["prometheus"],
@@ -290,7 +291,3 @@ def _filled(name: str, **values: str) -> str:
         return string.Template(text).substitute(values)
     except KeyError as missing:
         raise Failure(f"tests/cluster/manifests/{name} names {missing}, which nothing fills in.") from missing
-
-
-def _part_references() -> dict[str, str]:
-    return {image.name: image.reference for image in images.part_images()}

@@ -97,8 +97,7 @@ def image_values(references: dict[str, str]) -> list[str]:
 
 
 def _gateway_image() -> list[str]:
-    envoy = next(image.reference for image in images.part_images() if image.name == "envoy")
-    return _image_value("gateway", envoy)
+    return _image_value("gateway", images.part_references()["envoy"])
 
 
 def _image_value(component: str, reference: str) -> list[str]:

@@ -63,6 +63,11 @@ def part_images() -> list[PartImage]:
     ]
 
 
+def part_references() -> dict[str, str]:
+    """Return what pods call the images of `part_images`, by name."""
+    return {image.name: image.reference for image in part_images()}
+
+
 def _package_version(package: str) -> str:
     version = run("dpkg-query", "-W", "-f", "${Version}", package)
     return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in version)
