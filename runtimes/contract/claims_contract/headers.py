@@ -8,9 +8,6 @@ VARIANT: Final = "x-claims-variant"
 STRATUM: Final = "x-claims-stratum"
 """Request header: ``<attempt>.<epoch>``, under which weights the request was served. The gateway overwrites it."""
 
-REQUEST_ID: Final = "x-request-id"
-"""Request id for logs; predictions are identified by the V2 request's ``id``."""
-
 
 def format_stratum(attempt: int, epoch: int) -> str:
     """Return the value of the stratum header."""

@@ -280,12 +280,11 @@ async def test_a_prometheus_that_does_not_listen_is_an_error() -> None:
 
 async def test_a_slow_prometheus_is_an_error_after_the_time_limit() -> None:
     async with (
-        running(answering(), delay_seconds=5) as server,
+        running(answering(), delay_seconds=60) as server,
         asking(server.address, timeout_seconds=0.2) as prometheus,
+        asyncio.timeout(30),
     ):
-        started = asyncio.get_running_loop().time()
         assert "did not answer within 0.2 s" in str((await prometheus.collect(frozenset())).error)
-        assert asyncio.get_running_loop().time() - started < 2
 
 
 @pytest.mark.parametrize("address", ["http://[bad", "prometheus:9090", "ftp://prometheus", ""])

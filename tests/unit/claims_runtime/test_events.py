@@ -1,6 +1,5 @@
 import asyncio
 import datetime as dt
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -100,20 +99,18 @@ async def test_events_without_a_feedback_service_are_counted_at_the_end() -> Non
     with FeedbackServer() as gone:
         url = gone.url
     before = dropped(events.SHUTDOWN)
-    began_at = time.monotonic()
-    async with emitter_to(url, close_seconds=0.3) as emitter:
+    async with asyncio.timeout(30), emitter_to(url, close_seconds=0.3) as emitter:
         emitter.put(predictions(250))
         await asyncio.sleep(0.2)
     assert dropped(events.SHUTDOWN) - before == 250
-    assert time.monotonic() - began_at < 2
 
 
 async def test_putting_events_never_waits_for_a_slow_feedback_service(feedback: FeedbackServer) -> None:
-    feedback.delay_seconds = 0.3
+    feedback.delay_seconds = 2.0
     async with emitter_to(feedback.url) as emitter:
-        began_at = time.monotonic()
         for _ in range(10):
             emitter.put(predictions(100))
             await asyncio.sleep(0)
-        assert time.monotonic() - began_at < 0.3
+        assert feedback.events == [], "all were put before the first batch was answered"
+        feedback.delay_seconds = 0.0
     assert len(feedback.events) == 1000
