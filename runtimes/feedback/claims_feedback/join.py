@@ -68,6 +68,10 @@ class Prediction:
     score: float
     """Probability of the positive class, in [0, 1]."""
     served_at: dt.datetime
+    cohort: str | None = None
+    """What the caller's requests were assigned to a variant by; None where each request was assigned by itself."""
+    is_tester: bool = False
+    """Whether a tester sent it, and so met the candidate by choice: it is kept, and never evidence."""
 
 
 @dataclass(frozen=True, kw_only=True)
