@@ -6,7 +6,11 @@ namespace of the tests, so that one a person left from `make demo` stays as it i
 
 import asyncio
 import dataclasses
+import os
+import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -69,6 +73,23 @@ async def test_version_1_serves_and_a_better_version_2_is_promoted() -> None:
     }
 
 
+@pytest.mark.timeout(300)
+async def test_a_demo_that_is_stopped_says_so_and_leaves_the_stage_to_the_next() -> None:
+    for _ in range(2):
+        demo = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "claims_demo", "--namespace", NAMESPACE, "--acts", "a"),
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        assert demo.stdout is not None
+        said = await demo.stdout.readuntil(b"Training version 1.0.0")
+        demo.send_signal(signal.SIGINT)
+        said += await demo.stdout.read()
+        assert await demo.wait() == 130, said.decode()
+        assert said.decode().rstrip().endswith("(a) version 1 is trained and serves: stopped by Ctrl-C")
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(2400)
 @pytest.mark.parametrize("turn", range(5))
@@ -109,16 +130,41 @@ async def kill_a_model_pod(kubernetes: cluster.Cluster) -> None:
 
 
 async def delete_a_pod_of_each_revision(kubernetes: cluster.Cluster, *, grace_seconds: int | None) -> None:
+    for pod in await a_pod_of_each_revision(kubernetes):
+        await kubernetes.delete_pod(pod, grace_seconds=grace_seconds)
+
+
+async def a_pod_of_each_revision(kubernetes: cluster.Cluster) -> list[str]:
     pods = await kubernetes.list_pods(f"{labels.MODEL}={settings.MODEL}")
-    revisions = {pod.metadata.labels[labels.REVISION]: pod for pod in pods}
+    revisions = {pod.metadata.labels[labels.REVISION]: pod.metadata.name for pod in pods}
     assert len(revisions) == 2
-    for pod in revisions.values():
-        await kubernetes.delete_pod(pod.metadata.name, grace_seconds=grace_seconds)
+    return list(revisions.values())
+
+
+async def crash_a_model_container(kubernetes: cluster.Cluster) -> None:
+    """The server of one pod of each revision dies, as when memory runs out; the pod stays and starts it again."""
+    for pod in await a_pod_of_each_revision(kubernetes):
+        servers = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if serves(pid, pod)]
+        assert servers, f"no process of this machine serves in pod {pod}"
+        for pid in servers:
+            os.kill(pid, signal.SIGKILL)
+
+
+def serves(pid: int, pod: str) -> bool:
+    """Whether a process of this machine is the model server of a pod."""
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return f"HOSTNAME={pod}".encode() in environment and b"claims_runtime" in command
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("chaos", [kill_operator, kill_prometheus, drain_a_model_pod, kill_a_model_pod])
+@pytest.mark.parametrize(
+    "chaos", [kill_operator, kill_prometheus, drain_a_model_pod, kill_a_model_pod, crash_a_model_container]
+)
 async def test_chaos_in_the_middle_of_a_rollout_changes_nothing(chaos: Chaos) -> None:
     run = run_of("ab")
 

@@ -71,7 +71,6 @@ def test_the_demo_plays_on_an_existing_cluster(cluster: settings.Cluster, tmp_pa
     demo = (
         "demo",
         "CLUSTER=existing",
-        "ACTS=a",
         f"IMAGE_REGISTRY={registry}",
         "IMAGE_REGISTRY_INSECURE=1",
         f"HELM_VALUES={VALUES} {values}",

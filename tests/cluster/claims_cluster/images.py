@@ -271,9 +271,26 @@ def build(image: PlatformImage) -> Path:
             log=log,
         )
 
-    if not archive.exists():
+    if archive.exists():
+        archive.touch()
+    else:
         parts.written_once(archive, write)
+        forget_older(image)
     return archive
+
+
+KEPT_ARCHIVES = 3
+"""So many builds of one image are kept: for the checkouts that take turns on this machine."""
+
+
+def forget_older(image: PlatformImage) -> None:
+    """Delete the builds of an image that were not used for longest."""
+    archives = (settings.cache_directory() / "images").glob(f"{image.name}-*.tar")
+    for old in sorted(archives, key=lambda archive: archive.stat().st_mtime, reverse=True)[KEPT_ARCHIVES:]:
+        old.unlink(missing_ok=True)
+        reference = f"{REGISTRY}/{image.name}:{old.stem.removeprefix(image.name + '-')}"
+        if succeeds(*BUILDAH, "inspect", "--type", "image", reference):
+            run(*BUILDAH, "rmi", reference)
 
 
 def push(reference: str, archive: Path, target: str, *, insecure: bool) -> None:
