@@ -340,15 +340,12 @@ def _base_reference() -> str:
 def load_platform(node: settings.Node, progress: Progress, names: tuple[str, ...] = ()) -> dict[str, str]:
     """Build and import the platform's images where they changed; return reference by name."""
     have = present(node)
-    references = {}
-    for image in PLATFORM_IMAGES:
-        if names and image.name not in names:
-            continue
-        if image.reference not in have:
-            with progress.step(f"image {image.name}", 60) as step:
-                step.say("building")
-                archive = build(image)
-                step.say("importing")
-                load_archive(node, archive)
-        references[image.name] = image.reference
+    references = {image.name: image.reference for image in PLATFORM_IMAGES if not names or image.name in names}
+    missing = [image for image in PLATFORM_IMAGES if image.name in references and image.reference not in have]
+    for number, image in enumerate(missing, start=1):
+        with progress.step(f"image {image.name} ({number} of {len(missing)})", 60) as step:
+            step.say("building")
+            archive = build(image)
+            step.say("importing")
+            load_archive(node, archive)
     return references

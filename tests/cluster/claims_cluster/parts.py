@@ -112,9 +112,11 @@ def ensure_all(progress: Progress) -> None:
     Raises:
         Failure: a build failed; what was built before it stays in the cache.
     """
+    missing = [name for name, wanted in GO_PROGRAMS.items() if not (wanted.on_request or program(name).exists())]
     for name, wanted in GO_PROGRAMS.items():
         if not wanted.on_request:
-            ensure_program(name, progress)
+            number = f" ({missing.index(name) + 1} of {len(missing)})" if name in missing else ""
+            ensure_program(name, progress, number)
     for name, (module, source, folder) in CHARTS.items():
         if not chart(name).exists():
             with progress.step(f"copy charts of {source}"):
@@ -132,8 +134,10 @@ def ensure_base(progress: Progress) -> None:
             _make_base()
 
 
-def ensure_program(name: str, progress: Progress) -> None:
+def ensure_program(name: str, progress: Progress, number: str = "") -> None:
     """Fetch one of `GO_PROGRAMS` where somebody released it, else build it, unless the cache has it.
+
+    ``number``: which of how many it is, for the display.
 
     Raises:
         Failure: its build failed, or what was fetched is not what its sum says.
@@ -142,7 +146,7 @@ def ensure_program(name: str, progress: Progress) -> None:
     if all(program(each).exists() for each in wanted) or _fetch_released(wanted, progress):
         return
     if not program(name).exists():
-        with progress.step(f"build {name}", GO_PROGRAMS[name].seconds) as step:
+        with progress.step(f"build {name}{number}", GO_PROGRAMS[name].seconds) as step:
             step.say("downloading and compiling")
             _build_go(name, GO_PROGRAMS[name])
     for link in map(program, wanted):
@@ -231,7 +235,8 @@ def _base_key() -> str:
     return hashlib.sha256(f"{_BASE} {platform.machine()}".encode()).hexdigest()[:16]
 
 
-_BASE = ("bookworm", "python3,python3-venv,ca-certificates,tzdata")
+# usr-is-merged with its hook, for otherwise the package that merges /usr comes, and brings 40 MB of Perl along.
+_BASE = ("bookworm", "python3,python3-venv,ca-certificates,tzdata,usr-is-merged")
 
 
 def _make_base() -> None:
@@ -245,6 +250,7 @@ def _make_base() -> None:
             "--mode=root",
             "--variant=minbase",
             f"--include={packages}",
+            "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
             "--dpkgopt=path-exclude=/usr/share/doc/*",
             "--dpkgopt=path-exclude=/usr/share/man/*",
             "--dpkgopt=path-exclude=/usr/share/locale/*",
