@@ -1,7 +1,6 @@
 """Starts the service: settings, database, writer, HTTP; ends it in the opposite order."""
 
 import datetime as dt
-import functools
 import logging
 import os
 import signal
@@ -9,7 +8,7 @@ import sys
 
 import uvicorn
 
-from claims_feedback import errors, settings, store
+from claims_feedback import errors, settings, storage
 from claims_feedback.app import Service
 from claims_feedback.metrics import Instruments
 from claims_feedback.writer import Writer
@@ -33,26 +32,18 @@ def main() -> int:
     try:
         configured = settings.read_settings(os.environ)
         settings.read_tokens(configured.token_file)
-        opened = store.Store.open(
-            configured.database,
-            max_bytes=configured.database_max_bytes,
-            busy_timeout_seconds=configured.database_busy_timeout_seconds,
-            now=_now(),
-        )
+        opened = storage.open_storage(configured, now=_now)
     except errors.CannotStart as error:
         logger.error("%s", error)
         return 2
-    instruments = Instruments(
-        read_totals=functools.partial(store.read_totals, configured.database),
-        stored_bytes=functools.partial(store.stored_bytes, configured.database),
-    )
-    writer = Writer(opened, queue_max_rows=configured.queue_max_rows, observe_commit=instruments.observe_commit)
+    instruments = Instruments(opened.reader)
+    writer = Writer(opened.store, queue_max_rows=configured.queue_max_rows, observe_commit=instruments.observe_commit)
     writer.start()
     try:
-        serve(configured, Service(configured, writer, instruments, now=_now))
+        serve(configured, Service(configured, writer, opened.reader, instruments, now=_now))
     finally:
         writer.close()
-        logger.info("Everything acknowledged is in %s.", configured.database)
+        logger.info("Everything acknowledged is in %s.", opened.name)
     return 0
 
 

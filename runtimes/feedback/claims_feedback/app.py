@@ -31,6 +31,7 @@ from claims_contract import events
 from claims_feedback import answers, errors, join, messages, settings, store
 from claims_feedback.answers import Reason, Refused
 from claims_feedback.metrics import Instruments
+from claims_feedback.reader import Reader
 from claims_feedback.settings import Settings
 from claims_feedback.writer import Job, Writer
 
@@ -46,11 +47,18 @@ class Service:
     """The endpoints, over a writer that was started."""
 
     def __init__(
-        self, configured: Settings, writer: Writer, instruments: Instruments, *, now: Callable[[], dt.datetime]
+        self,
+        configured: Settings,
+        writer: Writer,
+        reader: Reader,
+        instruments: Instruments,
+        *,
+        now: Callable[[], dt.datetime],
     ) -> None:
         """``now`` returns the present, with a time zone."""
         self._settings = configured
         self._writer = writer
+        self._reader = reader
         self._instruments = instruments
         self._now = now
 
@@ -111,8 +119,7 @@ class Service:
             sentence = f"Unknown query parameter `{unknown[0]}`: there are `namespace` and `model`."
             raise Refused(400, Reason.MALFORMED, sentence)
         found = await run_in_threadpool(
-            store.read_totals,
-            self._settings.database,
+            self._reader.totals,
             namespace=request.query_params.get("namespace") or None,
             model=request.query_params.get("model") or None,
         )
@@ -135,7 +142,7 @@ class Service:
 
     async def _get_readiness(self, request: Request) -> Response:
         """A full disk leaves it ready: senders should get the reason, and not find nobody there."""
-        await run_in_threadpool(store.read_totals, self._settings.database, namespace="", model="")
+        await run_in_threadpool(self._reader.totals, namespace="", model="")
         return await self._get_health(request)
 
     def _clock(self) -> messages.Clock:

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from claims_contract import metrics as names
-from claims_feedback.store import Totals
+from claims_feedback.reader import Reader, Totals
 
 
 class TotalsCollector(Collector):
@@ -57,11 +57,11 @@ class TotalsCollector(Collector):
 class Instruments:
     """The counters of this process; they start at zero with it."""
 
-    def __init__(self, *, read_totals: Callable[[], Iterable[Totals]], stored_bytes: Callable[[], int]) -> None:
-        """Make a registry of their own, together with the totals."""
+    def __init__(self, reader: Reader) -> None:
+        """Make a registry of their own, together with the totals that ``reader`` reads."""
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
-        registry.register(TotalsCollector(read_totals))
+        registry.register(TotalsCollector(reader.totals))
         self.requests = Counter(
             "claims_feedback_requests_total", "Requests answered.", ["endpoint", "status"], registry=registry
         )
@@ -100,7 +100,7 @@ class Instruments:
             "Size of the database with its write-ahead log.",
             registry=registry,
         )
-        database_bytes.set_function(lambda: float(stored_bytes()))
+        database_bytes.set_function(lambda: float(reader.stored_bytes()))
 
     def observe_commit(self, seconds: float, rows: int) -> None:
         """Count a commit that was made."""

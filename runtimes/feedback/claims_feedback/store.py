@@ -1,7 +1,7 @@
 """The rules of `join` over a SQLite database.
 
 Everything that one transaction stores is counted in the same transaction, so the totals always equal what the tables
-say. `Store` is used by one thread at a time; `read_totals` opens the database for itself, and may be called from any.
+say. `Store` is used by one thread at a time.
 """
 
 import contextlib
@@ -10,8 +10,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import quote
 
 from claims_feedback import errors, join, schema
 
@@ -50,25 +48,6 @@ PREDICTIONS_OF_OUTCOME = """
 """
 PREDICTIONS_OF_CLAIM = PREDICTIONS_OF_OUTCOME.format(subject="claim_id = :claim_id AND is_first_of_claim = 1")
 PREDICTIONS_OF_ROW = PREDICTIONS_OF_OUTCOME.format(subject="request_id = :request_id AND row = :row")
-
-SELECT_TOTALS = """
-    SELECT namespace, model.name AS model, revision.name AS revision, attempt, epoch,
-        refer, settle, tp, fp, tn, fn, corrections
-    FROM stratum JOIN revision ON revision.id = revision_id JOIN model ON model.id = model_id
-    WHERE (:namespace IS NULL OR namespace = :namespace) AND (:model IS NULL OR model.name = :model)
-    ORDER BY namespace, model, stratum.id
-"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Totals:
-    """The totals of one stratum since the database was created. They never fall."""
-
-    stratum: join.Stratum
-    decisions: dict[join.Decision, int]
-    results: dict[join.Result, int]
-    corrections: int
-    """Predictions of which a later outcome differed from the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,37 +241,6 @@ class Store:
             labelled=sum(added[result] for result in join.Result),
             corrections=added["corrections"],
         )
-
-
-def read_totals(path: str, *, namespace: str | None = None, model: str | None = None) -> list[Totals]:
-    """Return the totals of every stratum, or of those of one namespace or model; order of ClaimsModel, then of age."""
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as connection:
-            connection.row_factory = sqlite3.Row
-            rows = connection.execute(SELECT_TOTALS, {"namespace": namespace, "model": model}).fetchall()
-    except sqlite3.Error as error:
-        raise errors.DatabaseUnavailable(str(error)) from error
-    return [
-        Totals(
-            stratum=join.Stratum(
-                namespace=row["namespace"],
-                model=row["model"],
-                revision=row["revision"],
-                attempt=row["attempt"],
-                epoch=row["epoch"],
-            ),
-            decisions={decision: row[decision.value] for decision in join.Decision},
-            results={result: row[result.value] for result in join.Result},
-            corrections=row["corrections"],
-        )
-        for row in rows
-    ]
-
-
-def stored_bytes(path: str) -> int:
-    """Return the size of the database with its write-ahead log, in bytes."""
-    files = (Path(path), Path(f"{path}-wal"))
-    return sum(file.stat().st_size for file in files if file.exists())
 
 
 def _milliseconds(moment: dt.datetime) -> int:

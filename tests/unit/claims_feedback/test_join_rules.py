@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claims_contract import metrics
-from claims_feedback import errors, store
+from claims_feedback import errors
 from claims_feedback.join import (
     RESULT_OF,
     Decision,
@@ -24,6 +24,7 @@ from claims_feedback.join import (
     Stratum,
     relabel,
 )
+from claims_feedback.reader import Reader, Totals
 from claims_feedback.store import Store
 
 NOW = dt.datetime(2025, 11, 20, tzinfo=dt.UTC)
@@ -48,10 +49,10 @@ def stored_counts(groups: Sequence[Sequence[Arrival]]) -> Counts:
                     else:
                         opened.add_outcomes([arrival])
         opened.close()
-        return counts(store.read_totals(f"{folder}/feedback.db"))
+        return counts(Reader(f"{folder}/feedback.db").totals())
 
 
-def counts(found: Sequence[store.Totals]) -> Counts:
+def counts(found: Sequence[Totals]) -> Counts:
     flat: Counts = {}
     for totals in found:
         named = [*totals.decisions.items(), *totals.results.items(), ("corrections", totals.corrections)]
@@ -222,12 +223,12 @@ def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with contextlib.suppress(ZeroDivisionError), opened.transaction():
         opened.add_predictions([prediction])
         raise ZeroDivisionError
-    assert store.read_totals(str(tmp_path / "feedback.db")) == []
+    assert Reader(str(tmp_path / "feedback.db")).totals() == []
     with opened.transaction():
         receipt = opened.add_predictions([prediction])
     opened.close()
     assert (receipt.accepted, receipt.duplicates) == (1, 0)
-    assert counts(store.read_totals(str(tmp_path / "feedback.db"))) == {(stratum, "refer"): 1}
+    assert counts(Reader(str(tmp_path / "feedback.db")).totals()) == {(stratum, "refer"): 1}
 
 
 def test_every_commit_waits_for_the_disk(tmp_path: Path) -> None:
