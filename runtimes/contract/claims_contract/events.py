@@ -1,4 +1,16 @@
-"""The prediction event (CloudEvents 1.0) that the runtime sends and the feedback service stores."""
+"""The prediction event (CloudEvents 1.0) that the runtime sends and the feedback service stores.
+
+Its ``data`` is one row of one request as one revision answered it:
+
+namespace, model, revision   Whose answer it is: the ClaimsModel, and the revision that gave it.
+requestId, row               The V2 id of the request, up to 256 characters, and the row in it, from 0.
+claimId                      What the request called the claim, up to 256 characters, or null.
+attempt, epoch               Under which weights it was served (`claims_contract.headers.STRATUM`); 0 and 0: unknown.
+decision                     ``refer`` or ``settle``.
+score                        Probability of the positive class, in [0, 1].
+cohort                       By what the request was assigned to a variant, or null. Absent in older events: null.
+isTester                     Whether a tester sent it. Absent in older events: false.
+"""
 
 from typing import Final
 

@@ -1,5 +1,6 @@
 """HTTP headers and gRPC metadata keys (all lower case) between gateway, runtime and caller."""
 
+import hashlib
 from typing import Final
 
 VARIANT: Final = "x-claims-variant"
@@ -7,6 +8,16 @@ VARIANT: Final = "x-claims-variant"
 
 STRATUM: Final = "x-claims-stratum"
 """Request header: ``<attempt>.<epoch>``, under which weights the request was served. The gateway overwrites it."""
+
+TESTER: Final = "x-claims-tester"
+"""Request header of testers, whatever its value: who sends it chose the variant, so the request is no evidence. The
+name is a default, see `claims_contract.labels.ENV_TESTER_HEADER`."""
+
+COHORT: Final = "x-claim-id"
+"""Request header by whose value requests are assigned to a variant: of a cohort, only the first outcome in an epoch is
+evidence. The name is a default, see `claims_contract.labels.ENV_COHORT_HEADER`."""
+
+COHORT_MAX_CHARACTERS: Final = 256
 
 
 def format_stratum(attempt: int, epoch: int) -> str:
@@ -20,3 +31,11 @@ def parse_stratum(value: str | None) -> tuple[int, int]:
     if dot and attempt.isascii() and attempt.isdigit() and epoch.isascii() and epoch.isdigit():
         return int(attempt), int(epoch)
     return 0, 0
+
+
+def parse_cohort(value: str | None) -> str | None:
+    """Return the cohort; None where the header is missing or empty, a digest where it is too long to be stored."""
+    cohort = (value or "").strip()
+    if len(cohort) > COHORT_MAX_CHARACTERS:
+        return hashlib.sha256(cohort.encode()).hexdigest()
+    return cohort or None

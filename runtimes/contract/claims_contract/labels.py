@@ -16,3 +16,7 @@ ENV_MODEL: Final = "CLAIMS_MODEL"
 ENV_REVISION: Final = "CLAIMS_REVISION"
 ENV_FEEDBACK_URL: Final = "CLAIMS_FEEDBACK_URL"
 """Base URL of the feedback service, for example ``http://claims-feedback.claims-system:8080``. Empty: send nothing."""
+
+ENV_TESTER_HEADER: Final = "CLAIMS_TESTER_HEADER"
+ENV_COHORT_HEADER: Final = "CLAIMS_COHORT_HEADER"
+"""Names of the request headers of testers and of cohorts; not set: those of `claims_contract.headers`, empty: none."""

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from claims_contract import events
+from claims_contract import events, headers
 from claims_feedback import errors, join
 from claims_feedback.errors import Problem
 
@@ -50,6 +50,8 @@ class PredictionData(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     epoch: Number
     decision: join.Decision
     score: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    cohort: Annotated[str, msgspec.Meta(max_length=headers.COHORT_MAX_CHARACTERS)] | None = None
+    is_tester: bool = False
 
 
 class PredictionEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,10 +106,10 @@ def read_event(body: bytes, clock: Clock) -> list[join.Prediction]:
     return [_prediction(_decode(body, PredictionEvent, ""), clock, "")]
 
 
-def read_binary_event(headers: Mapping[str, str], body: bytes, clock: Clock) -> list[join.Prediction]:
+def read_binary_event(ce_headers: Mapping[str, str], body: bytes, clock: Clock) -> list[join.Prediction]:
     """Read an event whose attributes are ``ce-`` headers (lower case) and whose data is the body."""
     attributes: dict[str, object] = {
-        name.removeprefix("ce-"): unquote(value) for name, value in headers.items() if name.startswith("ce-")
+        name.removeprefix("ce-"): unquote(value) for name, value in ce_headers.items() if name.startswith("ce-")
     }
     attributes["data"] = _decode(body, PredictionData, "")
     try:
@@ -159,6 +161,8 @@ def _prediction(event: PredictionEvent, clock: Clock, where: str) -> join.Predic
         decision=data.decision,
         score=data.score,
         served_at=event.time or clock.now,
+        cohort=data.cohort or None,
+        is_tester=data.is_tester,
     )
 
 

@@ -5,7 +5,7 @@ import datetime as dt
 import logging
 import random
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ import aiohttp
 import orjson
 from prometheus_client import Counter
 
-from claims_contract import events
+from claims_contract import events, headers
 from claims_runtime.settings import EventSettings
 
 _logger = logging.getLogger("mlserver.claims.events")
@@ -53,14 +53,36 @@ POST_TIMEOUT_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """How a request came to this revision."""
+
+    attempt: int
+    epoch: int
+    cohort: str | None
+    """By what the request was assigned to the revision; None where it was assigned by itself."""
+
+    is_tester: bool
+
+    @classmethod
+    def read(cls, request_headers: Mapping[str, str], settings: EventSettings) -> "Origin":
+        """Read the headers of a request, or its gRPC metadata; their names are in lower case."""
+        attempt, epoch = headers.parse_stratum(request_headers.get(headers.STRATUM))
+        return cls(
+            attempt=attempt,
+            epoch=epoch,
+            cohort=headers.parse_cohort(request_headers.get(settings.cohort_header)),
+            is_tester=settings.tester_header in request_headers,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
     """What was answered for one row of one request."""
 
     request_id: str
     row: int
     claim_id: str | None
-    attempt: int
-    epoch: int
+    origin: Origin
     decision: str
     score: float
     answered_at: dt.datetime
@@ -192,10 +214,12 @@ class Emitter:
                 "requestId": prediction.request_id,
                 "row": prediction.row,
                 "claimId": prediction.claim_id,
-                "attempt": prediction.attempt,
-                "epoch": prediction.epoch,
+                "attempt": prediction.origin.attempt,
+                "epoch": prediction.origin.epoch,
                 "decision": prediction.decision,
                 "score": prediction.score,
+                "cohort": prediction.origin.cohort,
+                "isTester": prediction.origin.is_tester,
             },
         }
 

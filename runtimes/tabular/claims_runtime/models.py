@@ -19,11 +19,11 @@ from mlserver.utils import generate_uuid, to_absolute_path
 from mlserver_sklearn import SKLearnModel
 from mlserver_xgboost import XGBoostModel
 
-from claims_contract import headers, tensors
+from claims_contract import tensors
 from claims_runtime import answers, package, requests
 from claims_runtime.answers import Answers
 from claims_runtime.errors import InvalidPackage
-from claims_runtime.events import Emitter, Prediction
+from claims_runtime.events import Emitter, Origin, Prediction
 from claims_runtime.requests import Claims
 from claims_runtime.schema import FeatureType
 from claims_runtime.settings import ModelSettings
@@ -66,8 +66,10 @@ class TabularClaims(MLModel):
         request_id = payload.id = payload.id or generate_uuid()
         # In a thread, so that a slow model does not hold up the health probes.
         claims, answered = await asyncio.get_running_loop().run_in_executor(self._executor, self._answer, payload)
-        if self._emitter is not None:
-            self._emitter.put(_predictions(request_id, payload, claims, answered))
+        if self._emitter is not None and self._own_settings.events is not None:
+            request_headers = (payload.parameters and payload.parameters.headers) or {}
+            origin = Origin.read(request_headers, self._own_settings.events)
+            self._emitter.put(_predictions(request_id, origin, claims, answered))
         return InferenceResponse(
             id=request_id,
             model_name=self.name,
@@ -140,17 +142,14 @@ def _describe(name: str, is_text: bool) -> MetadataTensor:
     return MetadataTensor(name=name, datatype=Datatype.BYTES if is_text else Datatype.FP64, shape=[-1])
 
 
-def _predictions(request_id: str, payload: InferenceRequest, claims: Claims, answered: Answers) -> list[Prediction]:
-    request_headers = (payload.parameters and payload.parameters.headers) or {}
-    attempt, epoch = headers.parse_stratum(request_headers.get(headers.STRATUM))
+def _predictions(request_id: str, origin: Origin, claims: Claims, answered: Answers) -> list[Prediction]:
     answered_at = dt.datetime.now(dt.UTC)
     return [
         Prediction(
             request_id=request_id,
             row=row,
             claim_id=claim_id,
-            attempt=attempt,
-            epoch=epoch,
+            origin=origin,
             decision=answered.decisions[row],
             score=float(answered.scores[row]),
             answered_at=answered_at,

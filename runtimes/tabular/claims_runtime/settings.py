@@ -1,15 +1,19 @@
 """What the environment says, read once at start."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from claims_contract import events, labels
+from claims_contract import events, headers, labels
 from claims_runtime.errors import InvalidSettings
 
 MODELS_DIR = "MLSERVER_MODELS_DIR"
 DRAIN_SECONDS = "CLAIMS_DRAIN_SECONDS"
 PREDICT_THREADS = "CLAIMS_PREDICT_THREADS"
+
+HEADER_NAME: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +45,12 @@ class EventSettings:
     namespace: str
     model: str
     revision: str
+
+    tester_header: str = headers.TESTER
+    """Lower-case name of the header that makes a request a tester's, whatever its value; empty: none does."""
+
+    cohort_header: str = headers.COHORT
+    """Lower-case name of the header whose value is the request's cohort; empty: none is."""
 
     @property
     def source(self) -> str:
@@ -81,7 +91,21 @@ def _event_settings(environment: Mapping[str, str]) -> EventSettings | None:
             "they say whose the prediction events are"
         )
     namespace, model, revision = (environment[name] for name in required)
-    return EventSettings(url=base_url + events.EVENTS_PATH, namespace=namespace, model=model, revision=revision)
+    return EventSettings(
+        url=base_url + events.EVENTS_PATH,
+        namespace=namespace,
+        model=model,
+        revision=revision,
+        tester_header=_header(environment, labels.ENV_TESTER_HEADER, default=headers.TESTER),
+        cohort_header=_header(environment, labels.ENV_COHORT_HEADER, default=headers.COHORT),
+    )
+
+
+def _header(environment: Mapping[str, str], name: str, *, default: str) -> str:
+    header = environment.get(name, default).strip().lower()
+    if header and not HEADER_NAME.fullmatch(header):
+        raise InvalidSettings(f"{name} is {header!r}; it must be the name of a header, such as {default}")
+    return header
 
 
 def _number(environment: Mapping[str, str], name: str, *, default: float, minimum: float, maximum: float) -> float:

@@ -150,6 +150,8 @@ def changed(**attributes: Any) -> dict[str, Any]:
         pytest.param([event("r1", row=2**40)], [(0, "[0].data.row")], id="a-row-that-is-no-row"),
         pytest.param([event("r1", decision="deny")], [(0, "[0].data.decision")], id="an-unknown-decision"),
         pytest.param([event("r1", model="Ä")], [(0, "[0].data.model")], id="a-name-that-kubernetes-would-refuse"),
+        pytest.param([event("r1", cohort="c" * 257)], [(0, "[0].data.cohort")], id="an-endless-cohort"),
+        pytest.param([event("r1", isTester="no")], [(0, "[0].data.isTester")], id="a-tester-who-is-a-word"),
         pytest.param([event("r" * 257)], [(0, "[0].data.requestId")], id="an-endless-request-id"),
         pytest.param(
             [event("ok", model="malformed"), 5, changed(id=7)], [(1, "[1]"), (2, "[2].id")], id="one-good-two-bad"

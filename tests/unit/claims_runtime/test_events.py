@@ -7,7 +7,7 @@ import pytest
 from unit.claims_runtime.feedback_server import FeedbackServer
 
 from claims_runtime import events
-from claims_runtime.events import Emitter, Prediction
+from claims_runtime.events import Emitter, Origin, Prediction
 from claims_runtime.settings import EventSettings
 
 
@@ -33,8 +33,7 @@ def predictions(count: int) -> list[Prediction]:
             request_id="request-1",
             row=row,
             claim_id=None,
-            attempt=1,
-            epoch=2,
+            origin=Origin(attempt=1, epoch=2, cohort=None, is_tester=False),
             decision="refer",
             score=0.75,
             answered_at=answered_at,
@@ -114,3 +113,40 @@ async def test_putting_events_never_waits_for_a_slow_feedback_service(feedback: 
         assert feedback.events == [], "all were put before the first batch was answered"
         feedback.delay_seconds = 0.0
     assert len(feedback.events) == 1000
+
+
+def settings_of(**changes: str) -> EventSettings:
+    return EventSettings(url="http://feedback/v1/events", namespace="claims", model="m", revision="abc", **changes)
+
+
+@pytest.mark.parametrize(
+    ("request_headers", "changes", "origin"),
+    [
+        pytest.param({}, {}, Origin(attempt=0, epoch=0, cohort=None, is_tester=False), id="past-the-gateway"),
+        pytest.param(
+            {"x-policy": "P-1", "x-claim-id": "C-1"},
+            {"cohort_header": "x-policy"},
+            Origin(attempt=0, epoch=0, cohort="P-1", is_tester=False),
+            id="a-cohort-header-of-its-own",
+        ),
+        pytest.param(
+            {"x-claims-tester": "1", "x-claim-id": "C-1"},
+            {"cohort_header": "", "tester_header": ""},
+            Origin(attempt=0, epoch=0, cohort=None, is_tester=False),
+            id="no-such-headers",
+        ),
+        pytest.param(
+            {"x-claim-id": " "}, {}, Origin(attempt=0, epoch=0, cohort=None, is_tester=False), id="an-empty-cohort"
+        ),
+    ],
+)
+def test_an_origin_is_read_from_the_headers(
+    request_headers: dict[str, str], changes: dict[str, str], origin: Origin
+) -> None:
+    assert Origin.read(request_headers, settings_of(**changes)) == origin
+
+
+def test_a_cohort_too_long_to_be_stored_becomes_a_digest() -> None:
+    cohorts = [Origin.read({"x-claim-id": value}, settings_of()).cohort for value in ("é" * 257, "é" * 256, "é" * 258)]
+    assert [len(cohort or "") for cohort in cohorts] == [64, 256, 64]
+    assert len(set(cohorts)) == 3

@@ -70,7 +70,7 @@ def test_a_missing_request_id_is_made_for_grpc_too(runtime: RuntimeProcess, feed
 
 def test_each_row_becomes_one_prediction_event(runtime: RuntimeProcess, feedback: FeedbackServer) -> None:
     body = packages.request_of(packages.claims_table(2), claim_ids=["claim-1", ""], id="events-1")
-    _, answer = runtime.infer(body, {"X-Claims-Stratum": "3.2"})
+    _, answer = runtime.infer(body, {"X-Claims-Stratum": "3.2", "X-Claim-Id": "C-7"})
     wait_until(lambda: len(events_of(feedback, "events-1")) == 2)
     outputs = outputs_of(answer)
     for row, event in enumerate(events_of(feedback, "events-1")):
@@ -92,6 +92,8 @@ def test_each_row_becomes_one_prediction_event(runtime: RuntimeProcess, feedback
                 "epoch": 2,
                 "decision": outputs["decision"][row],
                 "score": outputs["risk_score"][row],
+                "cohort": "C-7",
+                "isTester": False,
             },
         }
     assert feedback.paths == {"/v1/events"}
@@ -99,12 +101,21 @@ def test_each_row_becomes_one_prediction_event(runtime: RuntimeProcess, feedback
     assert runtime.metrics()["claims_prediction_events_sent_total"] >= 2
 
 
-def test_the_stratum_of_a_grpc_request_is_in_its_metadata(runtime: RuntimeProcess, feedback: FeedbackServer) -> None:
+def test_the_origin_of_a_grpc_request_is_in_its_metadata(runtime: RuntimeProcess, feedback: FeedbackServer) -> None:
     body = packages.request_of(packages.claims_table(1), id="events-2")
-    runtime.grpc_infer(grpc_request(body), metadata=(("x-claims-stratum", "4.1"),))
+    metadata = (("x-claims-stratum", "4.1"), ("x-claim-id", "C-8"), ("x-claims-tester", "anna"))
+    runtime.grpc_infer(grpc_request(body), metadata=metadata)
     wait_until(lambda: len(events_of(feedback, "events-2")) == 1)
     data = events_of(feedback, "events-2")[0]["data"]
-    assert (data["attempt"], data["epoch"]) == (4, 1)
+    assert (data["attempt"], data["epoch"], data["cohort"], data["isTester"]) == (4, 1, "C-8", True)
+
+
+def test_a_tester_is_known_by_the_header_whatever_its_value(runtime: RuntimeProcess, feedback: FeedbackServer) -> None:
+    body = packages.request_of(packages.claims_table(1), id="events-3")
+    runtime.infer(body, {"X-Claims-Tester": ""})
+    wait_until(lambda: len(events_of(feedback, "events-3")) == 1)
+    data = events_of(feedback, "events-3")[0]["data"]
+    assert (data["cohort"], data["isTester"]) == (None, True)
 
 
 def test_a_wrong_request_is_answered_with_all_that_is_wrong(runtime: RuntimeProcess) -> None:
