@@ -3,10 +3,11 @@
 import dataclasses
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import requests
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -17,6 +18,7 @@ from claims_training.errors import RegistryError, RegistryUnavailable, VersionTa
 ARTIFACT_FOLDER = "package"
 """The run's artifact folder that holds the package; a model version's source."""
 
+_EXISTS = "RESOURCE_ALREADY_EXISTS"
 _SECONDS_BETWEEN_TRIES = 2.0
 _log = logging.getLogger(__name__)
 
@@ -70,11 +72,15 @@ def register(
     """Log a run with the package and register it as a version of ``name``.
 
     Registering the same version with the same digest again changes nothing but the alias; the same version with another
-    digest raises `VersionTaken`.
+    digest raises `VersionTaken`. Of several who register a version in the same moment the lowest number wins: MLflow
+    does not know that a version is to be unique.
     """
     client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
     try:
-        found = _find(client, name, version, made.digest) or _create(client, made, name, version, record)
+        found = _find(client, name, version, made.digest)
+        if found is None:
+            created = _create(client, made, name, version, record)
+            found = _keep_first(client, created, version, made.digest)
         if alias is not None:
             client.set_registered_model_alias(name, alias, found.number)
     except (MlflowException, requests.RequestException) as error:
@@ -84,31 +90,46 @@ def register(
 
 
 def _find(client: MlflowClient, name: str, version: str, digest: str) -> Registered | None:
-    """Return the registered version that has this semantic version and digest, or None."""
+    """Return the registered version that has this semantic version and digest, or None; the first where several do."""
+    same = [each for each in _versions(client, name) if each.tags.get(tensors.VERSION_TAG) == version]
+    if not same:
+        return None
+    first = min(same, key=lambda each: int(each.version))
+    found = Registered(name=name, number=str(first.version), existed=True)
+    if first.tags.get(tensors.DIGEST_TAG) == digest:
+        return found
+    msg = (
+        f"{name} {version} is registered already as {found.uri} with digest {first.tags.get(tensors.DIGEST_TAG)}, and "
+        f"this package has {digest}; a version never changes: train it under a new --version"
+    )
+    raise VersionTaken(msg)
+
+
+def _versions(client: MlflowClient, name: str) -> Iterator[ModelVersion]:
     token = None
     while True:
         page = client.search_model_versions(f"name = '{name}'", max_results=1000, page_token=token)
-        for candidate in page:
-            if candidate.tags.get(tensors.VERSION_TAG) != version:
-                continue
-            found = Registered(name=name, number=str(candidate.version), existed=True)
-            if candidate.tags.get(tensors.DIGEST_TAG) == digest:
-                return found
-            msg = (
-                f"{name} {version} is registered already as {found.uri} with digest "
-                f"{candidate.tags.get(tensors.DIGEST_TAG)}, and this package has {digest}; "
-                "a version never changes: train it under a new --version"
-            )
-            raise VersionTaken(msg)
+        yield from page
         token = page.token
         if not token:
-            return None
+            return
+
+
+def _keep_first(client: MlflowClient, created: Registered, version: str, digest: str) -> Registered:
+    """Return what was created, or what was created before it under the same version; then the later one goes."""
+    try:
+        first = _find(client, created.name, version, digest)
+    except VersionTaken:
+        client.delete_model_version(created.name, created.number)
+        raise
+    if first is None or first.number == created.number:
+        return created
+    client.delete_model_version(created.name, created.number)
+    return first
 
 
 def _create(client: MlflowClient, made: package.Package, name: str, version: str, record: Record) -> Registered:
-    experiment = client.get_experiment_by_name(name)
-    experiment_id = client.create_experiment(name) if experiment is None else experiment.experiment_id
-    run = client.create_run(experiment_id, run_name=f"{name} {version}")
+    run = client.create_run(_experiment_id(client, name), run_name=f"{name} {version}")
     status = "FAILED"
     try:
         now_ms = int(time.time() * 1000)
@@ -126,11 +147,22 @@ def _create(client: MlflowClient, made: package.Package, name: str, version: str
     return Registered(name=name, number=created, existed=False)
 
 
+def _experiment_id(client: MlflowClient, name: str) -> str:
+    """Return the id of the experiment of a name, made where there is none."""
+    try:
+        return str(client.create_experiment(name))
+    except MlflowException as error:
+        existing = client.get_experiment_by_name(name) if error.error_code == _EXISTS else None
+        if existing is None:
+            raise
+        return str(existing.experiment_id)
+
+
 def _create_version(client: MlflowClient, run_id: str, artifact_uri: str, digest: str, name: str, version: str) -> str:
     try:
         client.create_registered_model(name)
     except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+        if error.error_code != _EXISTS:
             raise
     created = client.create_model_version(
         name,

@@ -6,14 +6,17 @@ import pathlib
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import requests
 
 from claims_contract import tensors
-from claims_training import cli, registry
-from claims_training.errors import RegistryUnavailable
+from claims_training import cli, package, registry
+from claims_training.errors import RegistryUnavailable, VersionTaken
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,7 @@ def train(server: str, folder: pathlib.Path, name: str, *more: str) -> list[str]
     ]  # fmt: skip
 
 
-def get(server: str, path: str, /, **query: str) -> dict[str, object]:
+def get(server: str, path: str, /, **query: str) -> dict[str, Any]:
     answer = requests.get(f"{server}/api/2.0/{path}", params=query, timeout=10)
     assert answer.ok, answer.text
     content = answer.json()
@@ -130,6 +133,31 @@ def test_a_version_never_changes_its_contents(
     assert "fixed 1.0.0 is registered already as models:/fixed/1 with digest sha256:" in capsys.readouterr().err
     assert cli.main(train(server, tmp_path, "fixed", "--version", "1.0.1", "--seed", "8")) == 0
     assert capsys.readouterr().out == "models:/fixed/2\n"
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_one_of_those_who_register_a_version_at_once_wins(server: str, tmp_path: pathlib.Path, same: bool) -> None:
+    (tmp_path / "package.json").write_text("{}")
+    name, together = f"race-{same}", threading.Barrier(4)
+
+    def register(number: int) -> registry.Registered | VersionTaken:
+        digest = "sha256:" + ("0" if same else str(number)) * 64
+        record = registry.Record(parameters={}, metrics={}, tags={})
+        together.wait()
+        try:
+            made = package.Package(folder=tmp_path, digest=digest)
+            return registry.register(server, made, name=name, version="1.0.0", record=record)
+        except VersionTaken as taken:
+            return taken
+
+    with ThreadPoolExecutor(4) as pool:
+        ends = list(pool.map(register, range(4)))
+
+    versions = get(server, "mlflow/model-versions/search", filter=f"name = '{name}'")["model_versions"]
+    assert [version["version"] for version in versions] == ["1"]
+    won = [end for end in ends if isinstance(end, registry.Registered)]
+    assert {end.uri for end in won} == {f"models:/{name}/1"}
+    assert len(won) == (4 if same else 1)
 
 
 def test_a_server_that_is_not_there_is_named(tmp_path: pathlib.Path) -> None:
