@@ -23,12 +23,12 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from claims_contract import events
-from claims_feedback import answers, errors, join, messages, settings, store
+from claims_feedback import answers, bodies, errors, join, messages, settings, store
 from claims_feedback.answers import Reason, Refused
 from claims_feedback.metrics import Instruments
 from claims_feedback.reader import Reader
@@ -151,21 +151,12 @@ class Service:
 
     async def _body(self, request: Request) -> bytes:
         """Read the body, and not more of it than the settings allow."""
-        if request.headers.get("content-encoding", "identity") != "identity":
-            raise answers.unsupported("Content-Encoding is not read here. Send the body as it is.")
+        encoding = request.headers.get("content-encoding", "identity").strip().lower()
         limit = self._settings.body_max_bytes
         declared = request.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > limit:
             raise answers.too_large(limit)
-        body = bytearray()
-        try:
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > limit:
-                    raise answers.too_large(limit)
-        except ClientDisconnect as error:
-            raise Refused(400, Reason.INCOMPLETE, "The connection ended before the body did.") from error
-        return bytes(body)
+        return await bodies.read(request.stream(), encoding=encoding, limit_bytes=limit)
 
     def _authorize(self, authorization: str) -> None:
         """Refuse a caller without one of our tokens."""
