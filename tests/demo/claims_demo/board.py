@@ -7,6 +7,15 @@ from claims_demo import view
 from claims_demo.ledger import Ledger
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Look:
+    """What the metrics said at one moment."""
+
+    seconds: float
+    """Since the act began."""
+    evidence: tuple[view.Evidence, ...]
+
+
 @dataclasses.dataclass(kw_only=True)
 class Board:
     """The present state of the demo."""
@@ -18,11 +27,20 @@ class Board:
     seen: view.View = view.ABSENT
     lines: list[str] = dataclasses.field(default_factory=list)
     """The story so far, a line each."""
+    looks: list["Look"] = dataclasses.field(default_factory=list)
+    """What the metrics of this act's candidate said, each time they said something new."""
 
     def begin(self, act: str) -> None:
         """Start the clock of an act."""
         self.act, self.act_started = f"Act {act}", dt.datetime.now(dt.UTC)
+        self.looks = []
         self.tell(self.act)
+
+    def see(self, seen: view.View) -> None:
+        """Take in what the ClaimsModel says now."""
+        self.seen = seen
+        if seen.evidence and (not self.looks or seen.evidence != self.looks[-1].evidence):
+            self.looks.append(Look(seconds=self.elapsed_seconds(), evidence=seen.evidence))
 
     def tell(self, line: str) -> None:
         """Add a line to the story."""

@@ -15,7 +15,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from claims_demo import acts, claims, cluster, outcomes, traffic, training, view, waiting
 from claims_demo.acts import Act, Ending, Verdict
-from claims_demo.board import Board
+from claims_demo.board import Board, Look
 from claims_demo.settings import MODEL, Settings
 
 TRAIN_LIMIT_SECONDS = 420.0
@@ -34,6 +34,8 @@ class Result:
     seconds: float
     rollout: Mapping[str, Any] | None
     """The ClaimsRollout of the attempt."""
+    looks: Sequence[Look]
+    """What the metrics said on the way."""
 
 
 class Play:
@@ -90,7 +92,7 @@ class Play:
         """Keep the board's view fresh. A look that fails in passing is left out: whoever waits has a limit."""
         while True:
             try:
-                self._board.seen = view.read(await self._kubernetes.read_claims_model(MODEL))
+                self._board.see(view.read(await self._kubernetes.read_claims_model(MODEL)))
             except (aiohttp.ClientError, TimeoutError):
                 pass
             except ApiException as error:
@@ -117,6 +119,7 @@ class Play:
             decided_at=decided_at,
             seconds=seconds,
             rollout=await self._find_rollout(act),
+            looks=tuple(self._board.looks),
         )
 
     async def _train(self, act: Act) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from claims_demo import view
+from claims_demo import chart, view
+from claims_demo.board import Look
 from claims_demo.ledger import Ledger
 from claims_demo.play import Result
 from claims_demo.screen import say
@@ -61,6 +62,7 @@ def show(console: Console, results: Sequence[Result], ledger: Ledger) -> None:
         at = f"{result.decided_at:%Y-%m-%d %H:%M:%S} UTC"
         say(console, f"    decided {at}, {result.seconds:.0f} s after it was applied")
         _show_evidence(console, result)
+        _show_way(console, result)
     say(
         console,
         f"\n{ledger.sent} requests were sent, {ledger.answered} answered, {len(ledger.failures)} failed. "
@@ -91,6 +93,14 @@ def _show_evidence(console: Console, result: Result) -> None:
             str(each.candidate_samples),
         )
     console.print(table)
+
+
+def _show_way(console: Console, result: Result) -> None:
+    """Draw how the metric that took a version back came to say so."""
+    metric = (result.act.cause or "").removesuffix("Failed").lower()
+    last = Look(seconds=result.seconds, evidence=last_evidence(result.rollout))
+    for line in chart.draw(metric, [*result.looks, last]):
+        say(console, line)
 
 
 def show_next(console: Console, settings: Settings) -> None:

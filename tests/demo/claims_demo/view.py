@@ -14,6 +14,8 @@ class Evidence:
     estimate: str
     """Candidate minus stable, of the share of bad events; empty where there is none yet."""
     interval: str
+    bounds: tuple[float, float] | None
+    """The interval as numbers."""
     stable_samples: int
     candidate_samples: int
     message: str
@@ -88,11 +90,13 @@ def read(model: Mapping[str, Any] | None) -> View:
 
 def read_evidence(entry: Mapping[str, Any]) -> Evidence:
     """Read one entry of ``analysis``, of a ClaimsModel or a step of a ClaimsRollout."""
+    bounds = tuple(map(float, entry.get("interval", [])))
     return Evidence(
         metric=entry["metric"],
         verdict=entry["verdict"],
         estimate=entry.get("estimate", ""),
         interval=" to ".join(entry.get("interval", [])),
+        bounds=(bounds[0], bounds[1]) if bounds else None,
         stable_samples=entry["stableSamples"],
         candidate_samples=entry["candidateSamples"],
         message=entry["message"],
