@@ -28,7 +28,8 @@ def draw(metric: str, looks: Iterable[Look]) -> Iterator[str]:
     shown = found[::-step][::-1]
     reach = min(1.0, max(0.1, 1.5 * max(abs(bound) for bound in shown[-1][2])))
     yield f"    {metric}: candidate - stable with its interval, in points; 0 is as good as stable, more is worse"
-    yield f"    {'time':>6}{'samples':>8}  {-100 * reach:<+{WIDTH_CHARACTERS // 2}.0f}0{100 * reach:>+{WIDTH_CHARACTERS // 2}.0f}"
+    half = WIDTH_CHARACTERS // 2
+    yield f"    {'time':>6}{'samples':>8}  {-100 * reach:<+{half}.0f}0{100 * reach:>+{half}.0f}"
     for seconds, estimate, bounds, samples in shown:
         told = "  worse, beyond chance" if bounds[0] > 0 else ""
         yield f"    {seconds:4.0f} s {samples:7d}  {_bar(estimate, bounds, reach)}{told}"
