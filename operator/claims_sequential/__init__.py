@@ -1,24 +1,30 @@
 """Sequential tests for rates of bad events: valid however often one looks. Pure, standard library only.
 
-Read `counts`, then `two_sample` (candidate against stable), `one_sample` (candidate against a fixed limit) and
-`confidence` (the interval that is shown). An e-process starts at 1 and, under its null hypothesis, is at or above
+Read `counts`, then `two_sample` (candidate against stable), `one_sample` (candidate against a fixed limit), `sudden`
+(the same for a fault that may begin at any time) and `confidence` (the same where counts come in bursts, and the
+interval that is shown). An e-process starts at 1 and, under its null hypothesis, is at or above
 1/alpha at any time with a probability of at most alpha (Ville's inequality); so a test rejects when
 ``log_e_value >= log(1 / alpha)``, and e-values of several tests may be averaged whatever their dependence.
 """
 
 from claims_sequential.confidence import ConfidenceSequence
 from claims_sequential.counts import Counts, Pair, RateHistory
-from claims_sequential.logs import log_mean_exp
+from claims_sequential.dispersion import Dispersion
+from claims_sequential.logs import log_mean_exp, log_sum_exp
 from claims_sequential.one_sample import OneSampleTest
+from claims_sequential.sudden import SuddenChange
 from claims_sequential.two_sample import TwoSampleTest, project
 
 __all__ = [
     "ConfidenceSequence",
     "Counts",
+    "Dispersion",
     "OneSampleTest",
     "Pair",
     "RateHistory",
+    "SuddenChange",
     "TwoSampleTest",
     "log_mean_exp",
+    "log_sum_exp",
     "project",
 ]

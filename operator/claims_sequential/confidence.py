@@ -1,71 +1,89 @@
-"""An interval for candidate - stable that may be looked at at any time, and how bursty the counts are."""
+"""How far a rate is above another: an interval that may be looked at at any time, and a test that allows for bursts."""
 
-import math
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
 
-from claims_sequential.counts import Pair
+from claims_sequential.counts import Counts, Pair
+from claims_sequential.dispersion import Dispersion, Level
+from claims_sequential.normal_mixture import log_mixture, radius, tuned_rho
 
-LARGEST_DISPERSION = 50.0
-"""Bound of the dispersion, so that a sudden total failure is never taken for mere burstiness."""
+FEWEST_BATCHES: Final = 6
+"""The test says nothing before it knows the dispersion of so many batches."""
 
-PRIOR_DISPERSION = 5.0
-PRIOR_BATCHES = 5.0
-"""Before there are batches to learn from, dispersion is taken for PRIOR_DISPERSION, as if from PRIOR_BATCHES."""
+TEST_ALPHA: Final = 0.05
+"""Chance of a wrong rejection for which the test's mixture is tuned. It holds at any other."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConfidenceSequence:
-    """Normal-mixture confidence sequence for a difference of two rates, stratified and weighted by precision.
+    """Normal-mixture confidence sequence and test for a mean of weighted batches, divided by their dispersion.
 
-    Paper: Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas 2024, "Time-uniform central limit theory and asymptotic
-    confidence sequences" (arXiv 2103.06473); boundary: Howard, Ramdas, McAuliffe, Sekhon 2021 (arXiv 1810.08240).
-    Assumptions: batches of at least about ten observations per arm; variances change slowly; Pearson's dispersion
-    over the batches stands for whatever makes counts vary more than Bernoulli's.
-    Guarantee: asymptotic. In the limit the true (precision-weighted) difference is in all intervals at once with the
-    stated confidence. It is for people to look at; decisions rest on the exact tests.
+    Papers: see `normal_mixture`; dispersion: see `Dispersion`.
+    Assumptions: batches of about ten observations per arm or more, and several bad events in all of them together;
+    variances change slowly; the dispersion over the batches stands for whatever makes counts vary more than
+    independent events do. What makes outcomes of one arm alike over the whole time (the same few users, again and
+    again) is no dispersion between batches: see `CohortSums`.
+    Guarantee: asymptotic. In the limit the true mean (weighted by precision) is in all intervals at once with the
+    stated confidence, and P(ever log_e_value >= log(1/alpha)) <= alpha while it is not above the border.
     """
 
     precision: float = 0.0
-    """Sum of the batches' weights: one over the variance of each batch's difference."""
+    """Sum of the batches' weights: one over the variance of each batch's value."""
     weighted: float = 0.0
-    """Sum of weight times difference."""
-    squared: float = 0.0
-    """Sum of weight times squared difference."""
-    batches: int = 0
+    """Sum of weight times value."""
+    spread: Dispersion = field(default_factory=Dispersion)
 
-    def after(self, batch: Pair, *, stable_rate: float, candidate_rate: float) -> "ConfidenceSequence":
-        """Return the sequence after one batch with observations in both arms.
+    def with_difference(self, batch: Pair, *, stable_rate: float, candidate_rate: float) -> "ConfidenceSequence":
+        """Return the sequence of differences candidate - stable after a batch with observations in both arms.
 
         The rates, each in (0, 1), are those of the past; from them comes the batch's variance.
         """
         stable, candidate = batch.stable, batch.candidate
         if not stable.total or not candidate.total:
             raise ValueError("a difference needs observations of both arms")
-        difference = candidate.bad / candidate.total - stable.bad / stable.total
-        weight = 1.0 / (
+        variance = (
             candidate_rate * (1 - candidate_rate) / candidate.total + stable_rate * (1 - stable_rate) / stable.total
         )
+        return self._with(1.0 / variance, candidate.bad / candidate.total - stable.bad / stable.total)
+
+    def with_excess(self, counts: Counts, *, limit: float) -> "ConfidenceSequence":
+        """Return the sequence of differences rate - ``limit`` after a batch with observations; limit in (0, 1)."""
+        if not counts.total:
+            raise ValueError("a rate needs observations")
+        return self._with(counts.total / (limit * (1 - limit)), counts.bad / counts.total - limit)
+
+    def _with(self, weight: float, value: float) -> "ConfidenceSequence":
         return ConfidenceSequence(
             precision=self.precision + weight,
-            weighted=self.weighted + weight * difference,
-            squared=self.squared + weight * difference * difference,
-            batches=self.batches + 1,
+            weighted=self.weighted + weight * value,
+            spread=self.spread.after(weight, value),
         )
+
+    @property
+    def batches(self) -> int:
+        """How many batches it holds."""
+        return self.spread.levels[0].blocks if self.spread.levels else 0
 
     @property
     def estimate(self) -> float | None:
-        """Estimated difference candidate - stable; None before the first batch."""
-        return self.weighted / self.precision if self.batches else None
+        """Mean of the batches' values; None before the first batch."""
+        return self.weighted / self.precision if self.precision else None
 
     @property
     def dispersion(self) -> float:
-        """Variance of the batches' differences over that of Bernoulli counts, in [1, LARGEST_DISPERSION]."""
-        residual = PRIOR_DISPERSION * PRIOR_BATCHES
-        if self.batches:
-            residual += max(0.0, self.squared - self.weighted * self.weighted / self.precision)
-        found = residual / (PRIOR_BATCHES + max(0, self.batches - 1))
-        return min(max(found, 1.0), LARGEST_DISPERSION)
+        """Variance of the values over that of independent events, at least 1."""
+        return self.spread.value
+
+    def log_e_value(self, *, border: float, scale: float) -> float:
+        """Return the log e-value against ``mean <= border``; 0 before `FEWEST_BATCHES`.
+
+        ``scale`` (> 0) is the excess over the border that it is quickest to find.
+        """
+        if self.batches < FEWEST_BATCHES:
+            return 0.0
+        dispersion = self.dispersion
+        excess = self.weighted - border * self.precision
+        return log_mixture(excess / dispersion, self.precision / dispersion, tuned_rho(scale, TEST_ALPHA))
 
     def interval(self, *, confidence: float, margin: float) -> tuple[float, float] | None:
         """Return the two-sided interval, within [-1, 1]; None before the first batch.
@@ -76,19 +94,22 @@ class ConfidenceSequence:
         if estimate is None:
             return None
         alpha = (1.0 - confidence) / 2.0
-        log_term = 2.0 * math.log(1.0 / (2.0 * alpha))
-        rho = 9.0 / (margin * margin) / (log_term + math.log(1.0 + log_term))
-        precision = self.precision / self.dispersion
-        spread = (precision + rho) * math.log((precision + rho) / (4.0 * alpha * alpha * rho) + 1.0)
-        radius = math.sqrt(spread) / precision
-        return max(estimate - radius, -1.0), min(estimate + radius, 1.0)
+        reach = radius(self.precision / self.dispersion, tuned_rho(margin, alpha), alpha)
+        return max(estimate - reach, -1.0), min(estimate + reach, 1.0)
 
-    def to_json(self) -> list[float]:
-        """Return [precision, weighted, squared, batches]."""
-        return [self.precision, self.weighted, self.squared, self.batches]
+    def to_json(self) -> dict[str, Any]:
+        """Return the whole state; `from_json` continues the same sequence."""
+        return {"precision": self.precision, "weighted": self.weighted, "levels": self.spread.to_json()}
 
     @classmethod
     def from_json(cls, data: Any) -> Self:
-        """Read what `to_json` returned."""
-        precision, weighted, squared, batches = data
-        return cls(precision=float(precision), weighted=float(weighted), squared=float(squared), batches=int(batches))
+        """Read what `to_json` returned, now or when it was the list [precision, weighted, squared, batches]."""
+        if isinstance(data, list):
+            precision, weighted, squared, batches = map(float, data)
+            whole = Level(blocks=int(batches), weight=precision, weighted=weighted, squared=squared)
+            return cls(precision=precision, weighted=weighted, spread=Dispersion(levels=(whole,) if batches else ()))
+        return cls(
+            precision=float(data["precision"]),
+            weighted=float(data["weighted"]),
+            spread=Dispersion.from_json(data["levels"]),
+        )

@@ -1,7 +1,7 @@
 """Is the candidate's rate of bad events above a fixed limit, or below it?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 from claims_sequential.counts import Counts, clip_rate
@@ -16,7 +16,7 @@ class OneSampleTest:
     2023, "Game-theoretic statistics and safe anytime-valid inference" (arXiv 2210.01948).
     Assumptions: given the past, each observation of a batch is Bernoulli, independently, with a rate on the null
     hypothesis' side of the limit; it may differ from batch to batch; batch sizes do not depend on the batch's bad
-    events; ``power`` comes from the past only.
+    events.
     Guarantee: P(ever log_e_value >= log(1/alpha)) <= alpha under the null hypothesis, exact at every sample size. It
     holds on the whole side of the limit because a Bernoulli likelihood ratio is monotone in the number of bad events.
     """
@@ -52,12 +52,13 @@ class OneSampleTest:
         """Natural logarithm of the e-value: the mean over the alternatives."""
         return log_mean_exp(self.log_values)
 
-    def after(self, counts: Counts, *, power: float = 1.0) -> Self:
-        """Return the test after one batch; ``power`` in (0, 1] damps it as in `TwoSampleTest.after`."""
-        added = (self._log_ratio(counts, clip_rate(rate)) for rate in self.alternatives)
-        return replace(
-            self, log_values=tuple(old + power * new for old, new in zip(self.log_values, added, strict=True))
+    def after(self, counts: Counts) -> Self:
+        """Return the test after one batch."""
+        values = tuple(
+            old + self._log_ratio(counts, clip_rate(rate))
+            for old, rate in zip(self.log_values, self.alternatives, strict=True)
         )
+        return type(self)(limit=self.limit, alternatives=self.alternatives, log_values=values)
 
     def _log_ratio(self, counts: Counts, rate: float) -> float:
         if (rate > self.limit) != (self.alternatives[0] > self.limit) or rate == self.limit:

@@ -1,13 +1,14 @@
 """Is the candidate's rate of bad events worse than stable's, or at least not worse by a margin?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 from claims_sequential.counts import Pair, clip_rate
 from claims_sequential.logs import log_mean_exp, weighted_log
 
 RELATIVE_PRECISION = 1e-15
+SMALL_NEWTON_STEP = 1e-9
 MAX_ITERATIONS = 200
 
 
@@ -19,7 +20,7 @@ class TwoSampleTest:
     stopping" (arXiv 2106.02693); margins and strata: Turner, Grünwald (arXiv 2203.09785, 2302.11401).
     Assumptions: given the past, each observation of a batch is Bernoulli with its arm's rate, independently; the sizes
     of a batch do not depend on its own bad events; the rates may change from batch to batch at will, as long as their
-    difference stays in the null hypothesis; ``stable_rate`` and ``power`` come from the past only.
+    difference stays in the null hypothesis; ``stable_rate`` comes from the past only.
     Guarantee: under the null hypothesis the expected e-value is at most 1 at every look, so
     P(ever log_e_value >= log(1/alpha)) <= alpha. Exact at every sample size.
     """
@@ -57,19 +58,16 @@ class TwoSampleTest:
         """Natural logarithm of the e-value: the mean over the alternatives."""
         return log_mean_exp(self.log_values)
 
-    def after(self, batch: Pair, *, stable_rate: float, power: float = 1.0) -> Self:
-        """Return the test after one batch of one stratum.
-
-        ``stable_rate``: stable's rate as it looked before this batch. ``power`` in (0, 1] damps the batch's evidence
-        where counts vary more than Bernoulli's; the guarantee holds by Jensen's inequality.
-        """
+    def after(self, batch: Pair, *, stable_rate: float) -> Self:
+        """Return the test after one batch of one stratum; ``stable_rate``: stable's rate as it looked before it."""
         if batch.is_empty:
             return self
         stable_rate = clip_rate(stable_rate)
-        added = (self._log_ratio(batch, stable_rate, effect) for effect in self.effects)
-        return replace(
-            self, log_values=tuple(old + power * new for old, new in zip(self.log_values, added, strict=True))
+        values = tuple(
+            old + self._log_ratio(batch, stable_rate, effect)
+            for old, effect in zip(self.log_values, self.effects, strict=True)
         )
+        return type(self)(null_difference=self.null_difference, effects=self.effects, log_values=values)
 
     def _log_ratio(self, batch: Pair, stable_rate: float, effect: float) -> float:
         border = self.null_difference
@@ -110,35 +108,40 @@ def project(
     convex in ``a``. The test is valid only at the minimum itself, so this runs to convergence: safeguarded Newton on
     the derivative times its (positive) denominators, a cubic without poles. Rates are in (0, 1); one total is positive.
     """
-    low, high = sorted((stable_rate, candidate_rate - border))
+    low, high = stable_rate, candidate_rate - border
+    if low > high:
+        low, high = high, low
     low, high = max(low, 0.0, -border), min(high, 1.0, 1.0 - border)
     if not stable_total or not candidate_total or low >= high:
         own = stable_rate if stable_total else candidate_rate - border
         return min(max(own, 0.0, -border), 1.0, 1.0 - border)
     if border == 0:
         return (stable_total * stable_rate + candidate_total * candidate_rate) / (stable_total + candidate_total)
-
-    def slope(a: float) -> tuple[float, float]:
-        b = a + border
-        left, right = b * (1 - b), a * (1 - a)
-        value = stable_total * (a - stable_rate) * left + candidate_total * (b - candidate_rate) * right
-        derivative = stable_total * (left + (a - stable_rate) * (1 - 2 * b)) + candidate_total * (
-            right + (b - candidate_rate) * (1 - 2 * a)
-        )
-        return value, derivative
-
-    rate, last_step = (low + high) / 2, 2 * (high - low)
+    # Where the two terms would meet if their variances did not change on the way.
+    stable_weight = stable_total / (stable_rate * (1 - stable_rate))
+    candidate_weight = candidate_total / (candidate_rate * (1 - candidate_rate))
+    start = (stable_weight * stable_rate + candidate_weight * (candidate_rate - border)) / (
+        stable_weight + candidate_weight
+    )
+    rate = start if low < start < high else (low + high) / 2
+    last_step = 2 * (high - low)
     for _ in range(MAX_ITERATIONS):
-        value, derivative = slope(rate)
+        b = rate + border
+        left, right = b * (1 - b), rate * (1 - rate)
+        value = stable_total * (rate - stable_rate) * left + candidate_total * (b - candidate_rate) * right
+        slope = stable_total * (left + (rate - stable_rate) * (1 - 2 * b)) + candidate_total * (
+            right + (b - candidate_rate) * (1 - 2 * rate)
+        )
         if value > 0:
             high = rate
         else:
             low = rate
-        newton = rate - value / derivative if derivative else low
+        newton = rate - value / slope if slope else low
         is_safe = low <= newton <= high and abs(newton - rate) < last_step / 2
         following = newton if is_safe else (low + high) / 2
         last_step = abs(following - rate)
         rate = following
-        if last_step <= RELATIVE_PRECISION * rate:
+        # Newton's error is squared with each step: after a small one the rest is below a double's precision.
+        if last_step <= (SMALL_NEWTON_STEP if is_safe else RELATIVE_PRECISION) * rate:
             break
     return rate

@@ -1,9 +1,9 @@
 """From raw counters to a verdict per metric: `absorb` takes one look in, `assess` says what is known so far.
 
 The rule (docs of `claims_sequential` name the papers): the candidate is rolled back when the mean of all e-values
-against it (each metric's comparison with stable, each absolute limit) reaches 1 / (1 - confidence), and promoted when
-every metric's e-value for "not worse than stable by the margin" and for "below the absolute limit" does. Both hold
-however often one looks, and the strata of the comparison are the epochs in which requests were served.
+against it, weighted as `terms` says, reaches 1 / (1 - confidence), and promoted when every metric's e-value for "not
+worse than stable by the margin" and for "below the absolute limit" does. Both hold however often one looks, and the
+strata of the comparison are the epochs in which requests were served.
 """
 
 import math
@@ -12,9 +12,12 @@ from datetime import datetime
 from enum import StrEnum
 
 from claims_operator.core import counting, queries
-from claims_operator.core.evidence import ACCURACY, Evidence, MetricEvidence
+from claims_operator.core.comparison import SHORTEST_BATCH_SECONDS
+from claims_operator.core.evidence import Evidence, MetricEvidence
 from claims_operator.core.limits import AccuracyLimits, ErrorLimits, Gate, LatencyLimits, Limits, Window
+from claims_operator.core.questions import ACCURACY, LATENCY
 from claims_operator.core.snapshot import Snapshot
+from claims_operator.core.terms import Claim, log_sum
 from claims_sequential import Pair
 
 __all__ = [
@@ -108,6 +111,7 @@ def _absorb_gateway(evidence: Evidence, snapshot: Snapshot, window: Window, limi
         name = metric.question.metric
         if name == ACCURACY:
             return metric
+        seconds = SHORTEST_BATCH_SECONDS if newest is None or metric.last_at is None else newest - metric.last_at
         metric = replace(metric, trouble=troubles[name], last_at=metric.last_at if newest is None else newest)
         if metric.trouble is not None:
             return metric
@@ -115,8 +119,19 @@ def _absorb_gateway(evidence: Evidence, snapshot: Snapshot, window: Window, limi
             stable=counting.requests(name, deltas, window.stable_slot, threshold),
             candidate=counting.requests(name, deltas, window.candidate_slot, threshold),
         )
+        lower = None
+        if name == LATENCY and metric.lower is not None and counting.has_edge(sums, metric.lower.edge_milliseconds):
+            edge = metric.lower.edge_milliseconds
+            lower = Pair(
+                stable=counting.slower(deltas, window.stable_slot, edge),
+                candidate=counting.slower(deltas, window.candidate_slot, edge),
+            )
         past = counting.requests(name, sums, window.stable_slot, threshold)
-        return metric.seeded(past).after(batch, window.epoch)
+        metric = metric.seeded(past).after(batch, window.epoch, seconds=max(seconds, 0.0), lower=lower)
+        if name == LATENCY and metric.lower is None:
+            found = counting.lower_edge(sums, snapshot.latency_edges, threshold, window.stable_slot)
+            return metric if found is None else metric.with_lower_edge(*found)
+        return metric
 
     return replace(evidence, metrics=tuple(map(absorbed, evidence.metrics)), gateway=gateway)
 
@@ -147,17 +162,15 @@ def assess(evidence: Evidence, limits: Limits, gate: Gate, window: Window, now: 
     evidence = evidence.asked(limits)
     if evidence.attempt != window.attempt:
         evidence = Evidence.empty(limits)
-    cause = None
-    if evidence.rollback_log_e_value >= log_needed:
-        cause = max(evidence.rollback_terms, key=lambda term: term[2])
-    failed = None if cause is None else cause[0]
+    terms = evidence.rollback_terms
+    cause = max(terms, key=lambda term: term.log_weighted) if log_sum(terms) >= log_needed else None
     assessments, rollback = [], None
     for metric in evidence.metrics:
         if window.stable_slot is None and metric.below_limit is None:
             continue  # Nothing to compare with and no limit: nothing is asked.
         name = metric.question.metric
-        if cause is not None and name == failed:
-            rollback = _rollback_message(metric, is_limit=cause[1])
+        if cause is not None and name == cause.metric:
+            rollback = _rollback_message(metric, cause.claim)
             verdict, message = Verdict.FAIL, rollback
         else:
             verdict, message = _judge(evidence, metric, limits, gate, window, now)
@@ -165,8 +178,10 @@ def assess(evidence: Evidence, limits: Limits, gate: Gate, window: Window, now: 
             Assessment(
                 metric=name,
                 verdict=verdict,
-                estimate=metric.sequence.estimate,
-                interval=metric.sequence.interval(confidence=limits.confidence, margin=metric.question.margin),
+                estimate=metric.comparison.difference.estimate,
+                interval=metric.comparison.difference.interval(
+                    confidence=limits.confidence, margin=metric.question.margin
+                ),
                 stable_samples=round(metric.total.stable.total),
                 candidate_samples=round(metric.total.candidate.total),
                 query=queries.shown(name, window, limits),
@@ -238,10 +253,17 @@ def _unproven(metric: MetricEvidence, gate: Gate, *, has_stable: bool, log_neede
     return unproven
 
 
-def _rollback_message(metric: MetricEvidence, *, is_limit: bool) -> str:
-    bad = BAD_EVENTS[metric.question.metric]
-    claim = f"more {bad} than the limit of {_percent(metric.question.limit)}" if is_limit else f"more {bad} than stable"
-    return f"{metric.question.metric}: {claim}, beyond chance: {_seen(metric)}"
+def _rollback_message(metric: MetricEvidence, claim: Claim) -> str:
+    name, bad = metric.question.metric, BAD_EVENTS[metric.question.metric]
+    match claim:
+        case Claim.WORSE | Claim.GROSSLY_WORSE:
+            found = f"more {bad} than stable"
+        case Claim.ABOVE_LIMIT | Claim.GROSSLY_ABOVE_LIMIT:
+            found = f"more {bad} than the limit of {_percent(metric.question.limit)}"
+        case Claim.SLOWER:
+            edge = 0.0 if metric.lower is None else metric.lower.edge_milliseconds
+            found = f"more requests above {edge:g} ms than stable"
+    return f"{name}: {found}, beyond chance: {_seen(metric)}"
 
 
 def _seen(metric: MetricEvidence) -> str:

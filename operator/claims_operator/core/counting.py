@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 
 from claims_operator.core import queries
 from claims_operator.core.counters import Source
-from claims_operator.core.evidence import ERRORS, Trouble
 from claims_operator.core.limits import Window
+from claims_operator.core.metric import Trouble
+from claims_operator.core.questions import ERRORS
 from claims_operator.core.snapshot import (
     INFINITE_EDGE,
     Backend,
@@ -20,6 +21,11 @@ from claims_sequential import Counts, Pair
 
 RULES = (queries.GRPC_RULE, queries.REST_RULE)
 WRONG_RESULTS = ("fp", "fn")
+
+LOWER_SHARES = (0.02, 0.1)
+"""Share of stable's requests above the lower bucket edge: its 90th to 98th percentile."""
+LOWER_OBSERVATIONS = 500.0
+"""Fewer requests of stable do not tell where its percentiles are."""
 
 
 def readings_of(snapshot: Snapshot, window: Window) -> list[tuple[int, int, Counter]]:
@@ -46,7 +52,7 @@ def requests(metric: str, counted: Mapping[Source, float], slot: int | None, thr
     """Return the requests of a slot and how many of them failed (`errors`) or were slow (`latency`)."""
     if slot is None:
         return Counts()
-    return _failed(counted, slot) if metric == ERRORS else _slow(counted, slot, threshold_milliseconds)
+    return _failed(counted, slot) if metric == ERRORS else slower(counted, slot, threshold_milliseconds)
 
 
 def _failed(counted: Mapping[Source, float], slot: int) -> Counts:
@@ -64,10 +70,37 @@ def _http(counted: Mapping[Source, float], rule: int, slot: int) -> tuple[float,
     return total, counted.get((rule, slot, http_kind(queries.FAULT_CLASS)), 0.0)
 
 
-def _slow(counted: Mapping[Source, float], slot: int, threshold_milliseconds: int) -> Counts:
+def slower(counted: Mapping[Source, float], slot: int | None, edge_milliseconds: float) -> Counts:
+    """Return the requests of a slot and how many of them took longer than a bucket edge."""
+    if slot is None:
+        return Counts()
     total = sum(counted.get((rule, slot, INFINITE_EDGE), 0.0) for rule in RULES)
-    fast = sum(counted.get((rule, slot, bucket_kind(threshold_milliseconds)), 0.0) for rule in RULES)
+    fast = sum(counted.get((rule, slot, bucket_kind(edge_milliseconds)), 0.0) for rule in RULES)
     return Counts(total=max(total, fast), bad=max(total - fast, 0.0))
+
+
+def lower_edge(
+    sums: Mapping[Source, float], edges: Iterable[float], threshold_milliseconds: float, stable_slot: int | None
+) -> tuple[float, Counts] | None:
+    """Return the highest edge below the threshold that some of stable's requests exceed, and what stable counted there.
+
+    None where no edge that was asked for has a share of LOWER_SHARES above it, or stable counted too few to tell.
+    """
+    for edge in sorted(edges, reverse=True):
+        if edge >= threshold_milliseconds or not has_edge(sums, edge):
+            continue
+        counts = slower(sums, stable_slot, edge)
+        if counts.total < LOWER_OBSERVATIONS:
+            return None
+        if LOWER_SHARES[0] <= counts.bad / counts.total <= LOWER_SHARES[1]:
+            return edge, counts
+    return None
+
+
+def has_edge(counted: Mapping[Source, float], edge_milliseconds: float) -> bool:
+    """Return whether an edge was counted wherever requests were timed."""
+    kind = bucket_kind(edge_milliseconds)
+    return all((rule, slot, kind) in counted for rule, slot, known in counted if known == INFINITE_EDGE)
 
 
 def trouble_with_errors(sums: Mapping[Source, float]) -> Trouble | None:

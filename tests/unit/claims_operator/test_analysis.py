@@ -81,11 +81,11 @@ def test_the_absolute_limit_has_to_be_proven_for_promotion_only() -> None:
 
 
 def test_a_candidate_inside_the_margin_of_nothing_is_inconclusive_and_says_what_is_missing() -> None:
-    assessment = steady(Traffic(errors=ERRORS), 1).only()
+    assessment = steady(Traffic(errors=ERRORS), 2, candidate_total=50).only()
     assert assessment.verdict == Verdict.INCONCLUSIVE
-    assert "failed requests 0 % of 100 requests, stable 0.2 % of 1000" in assessment.message
+    assert "failed requests 0 % of 100 requests, stable 0.2 % of 2000" in assessment.message
     assert "at most 2 points above stable's (evidence " in assessment.message
-    assert (assessment.stable_samples, assessment.candidate_samples) == (1_000, 100)
+    assert (assessment.stable_samples, assessment.candidate_samples) == (2_000, 100)
     assert assessment.estimate == pytest.approx(-0.002)
     assert assessment.interval is not None
     assert assessment.interval[0] < -0.002 < assessment.interval[1]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claims_sequential import ConfidenceSequence, Counts, Pair, RateHistory, TwoSampleTest, project
+from claims_sequential import Counts, Pair, RateHistory, TwoSampleTest, project
 
 BATCH_SIZES = ((2, 2), (1, 2), (2, 1))
 RATES = (0.0, 0.003, 0.2, 0.5, 0.85, 1.0)
@@ -34,9 +34,8 @@ def expected_e_value(
     history: RateHistory,
     rates: Sequence[tuple[float, float]],
     sizes: Sequence[tuple[int, int]],
-    sequence: ConfidenceSequence | None = None,
 ) -> float:
-    """Return E[e-value] over all outcomes of all batches; stable's rate is learnt as it goes, ``sequence`` damps."""
+    """Return E[e-value] over all outcomes of all batches; stable's rate is learnt as it goes."""
     if not rates:
         return math.exp(test.log_e_value)
     (stable_rate, candidate_rate), (stable_total, candidate_total) = rates[0], sizes[0]
@@ -48,10 +47,8 @@ def expected_e_value(
         if not chance:
             continue
         batch = pair((stable_total, stable_bad), (candidate_total, candidate_bad))
-        power = 1.0 if sequence is None else 1.0 / sequence.dispersion
-        after = test.after(batch, stable_rate=history.rate, power=power)
-        following = sequence and sequence.after(batch, stable_rate=history.rate, candidate_rate=0.3)
-        total += chance * expected_e_value(after, history.after(batch.stable), rates[1:], sizes[1:], following)
+        after = test.after(batch, stable_rate=history.rate)
+        total += chance * expected_e_value(after, history.after(batch.stable), rates[1:], sizes[1:])
     return total
 
 
@@ -88,11 +85,6 @@ def test_the_expected_e_value_of_a_candidate_worse_by_the_margin_is_at_most_one(
 ) -> None:
     for rates in null_paths(margin, is_upper=False):
         assert expected_e_value(promotion(margin), history, rates, BATCH_SIZES) <= 1 + 1e-9
-
-
-def test_damping_by_dispersion_keeps_the_expected_e_value_at_most_one() -> None:
-    for rates in null_paths(0.0, is_upper=True):
-        assert expected_e_value(rollback(), HISTORIES[1], rates, BATCH_SIZES, ConfidenceSequence()) <= 1 + 1e-9
 
 
 def test_a_batch_of_one_arm_alone_keeps_the_expected_e_value_at_most_one() -> None:

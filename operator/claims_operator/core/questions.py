@@ -1,0 +1,100 @@
+"""What is tested about a metric, and how far apart the alternatives lie."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from claims_operator.core.limits import MARGIN_FACTORS, Limits
+from claims_sequential import OneSampleTest, TwoSampleTest
+
+ERRORS: Final = "errors"
+LATENCY: Final = "latency"
+ACCURACY: Final = "accuracy"
+
+ACCURACY_EFFECTS: Final = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
+"""How much worse a candidate's accuracy is looked for."""
+RARE_SHARES: Final = (0.2, 0.5, 1.0)
+"""How far inside its margin a candidate's errors and latency are looked for, in margins."""
+ACCURACY_SHARES: Final = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
+"""The same for accuracy."""
+LIMIT_FRACTIONS: Final = (0.0625, 0.25, 0.5, 0.75, 0.875)
+"""Which part of an absolute limit a candidate's rate is looked for at, to prove that it is below."""
+
+GROSS_DIFFERENCE: Final = 0.05
+"""A rate so far above stable's, or above its limit, is a gross fault, whatever bursts there are."""
+GROSS_LIMITS: Final = 4.0
+"""Where the limit says that bad events are common, bursts are larger too: a gross fault is so many limits above it."""
+LARGEST_GROSS_DIFFERENCE: Final = 0.5
+GROSS_SHARES: Final = (0.1, 0.4, 0.9)
+"""How far beyond that a gross fault is looked for, on the way to a total failure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is tested about one metric. Another question is another test, which starts at the beginning."""
+
+    metric: str
+    margin: float
+    """Largest acceptable difference candidate - stable of the rate of bad events."""
+    limit: float | None
+    """Largest acceptable rate of bad events of the candidate; None for no such limit."""
+
+    @property
+    def is_bursty(self) -> bool:
+        """Whether bad events come in bursts, so that tests against the candidate have to allow for them."""
+        return self.metric != ACCURACY
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Distances from the margin that the promotion tests look for, in margins."""
+        return ACCURACY_SHARES if self.metric == ACCURACY else RARE_SHARES
+
+    @property
+    def gross_difference(self) -> float:
+        """Difference above which a fault is gross."""
+        return min(max(GROSS_DIFFERENCE, GROSS_LIMITS * (self.limit or 0.0)), LARGEST_GROSS_DIFFERENCE)
+
+    @property
+    def limit_scale(self) -> float:
+        """Excess over the limit that is looked for first."""
+        return self.margin if self.limit is None else min(self.margin, self.limit)
+
+
+def questions(limits: Limits) -> tuple[Question, ...]:
+    """Return what the limits ask, in the order in which it is shown."""
+    found = []
+    if limits.errors is not None:
+        found.append(Question(metric=ERRORS, margin=limits.errors.margin, limit=limits.errors.max_ratio))
+    if limits.latency is not None:
+        slow = _complement(limits.latency.min_fraction_under)
+        found.append(Question(metric=LATENCY, margin=limits.latency.margin, limit=slow))
+    if limits.accuracy is not None:
+        wrong = None if limits.accuracy.min is None else _complement(limits.accuracy.min)
+        found.append(Question(metric=ACCURACY, margin=limits.accuracy.margin, limit=wrong))
+    return tuple(found)
+
+
+def _complement(share: float) -> float:
+    return round(1.0 - share, 12)
+
+
+def promotion_tests(question: Question) -> tuple[TwoSampleTest, ...]:
+    """Return the tests of "not worse than stable by the margin", one for each of MARGIN_FACTORS."""
+    margins = (min(factor * question.margin, 0.999) for factor in MARGIN_FACTORS)
+    return tuple(
+        TwoSampleTest.that_candidate_is_not_worse_by(margin, [margin * share for share in question.shares])
+        for margin in margins
+    )
+
+
+def gross_test(question: Question) -> TwoSampleTest:
+    """Return the test of "worse than stable by the gross difference"."""
+    border = question.gross_difference
+    return TwoSampleTest.that_candidate_is_worse([(1.0 - border) * share for share in GROSS_SHARES], border=border)
+
+
+def gross_limit_test(question: Question) -> OneSampleTest | None:
+    """Return the test of "above the limit by the gross difference"; None without a limit."""
+    if question.limit is None:
+        return None
+    border = min(question.limit + question.gross_difference, 0.99)
+    return OneSampleTest.that_rate_is_above(border, [(1.0 - border) * share for share in GROSS_SHARES])
