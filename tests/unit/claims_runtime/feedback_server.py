@@ -1,16 +1,17 @@
 """A real HTTP server that takes prediction events as the feedback service does."""
 
 import json
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from served import Served
 
 
 @dataclass
-class FeedbackServer:
+class FeedbackServer(Served):
     """Keeps the batches it acknowledged."""
 
     statuses: list[int] = field(default_factory=list)
@@ -21,19 +22,6 @@ class FeedbackServer:
     batches: list[list[dict[str, Any]]] = field(default_factory=list)
     content_types: set[str] = field(default_factory=set)
     paths: set[str] = field(default_factory=set)
-
-    def __enter__(self) -> "FeedbackServer":
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
 
     @property
     def events(self) -> list[dict[str, Any]]:

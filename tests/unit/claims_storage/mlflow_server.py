@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-import threading
 from collections import Counter
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from served import Served
 
 FOLDER = "0/run-1/artifacts/package"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
@@ -28,7 +29,7 @@ def build_package(files: dict[str, bytes]) -> tuple[dict[str, bytes], str]:
 
 
 @dataclass
-class MLflowServer:
+class MLflowServer(Served):
     """One registered model, claim-risk, with version 7."""
 
     files: dict[str, bytes]
@@ -38,19 +39,6 @@ class MLflowServer:
     renames: dict[str, str] = field(default_factory=dict)
     """Names that the listing tells instead of the true ones."""
     requests: Counter[str] = field(default_factory=Counter)
-
-    def __enter__(self) -> "MLflowServer":
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         owner = self
