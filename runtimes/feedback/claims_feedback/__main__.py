@@ -8,7 +8,7 @@ import sys
 
 import uvicorn
 
-from claims_feedback import errors, settings, storage
+from claims_feedback import errors, logger_intake, settings, storage
 from claims_feedback.app import Service
 from claims_feedback.metrics import Instruments
 from claims_feedback.writer import Writer
@@ -32,15 +32,17 @@ def main() -> int:
     try:
         configured = settings.read_settings(os.environ)
         settings.read_tokens(configured.token_file)
+        thresholds = logger_intake.read_thresholds(configured.logger_decision_thresholds)
         opened = storage.open_storage(configured, now=_now)
     except errors.CannotStart as error:
         logger.error("%s", error)
         return 2
     instruments = Instruments(opened.reader)
+    intake = logger_intake.LoggerIntake(configured, thresholds, instruments)
     writer = Writer(opened.store, queue_max_rows=configured.queue_max_rows, observe_commit=instruments.observe_commit)
     writer.start()
     try:
-        serve(configured, Service(configured, writer, opened.reader, instruments, now=_now))
+        serve(configured, Service(configured, writer, opened.reader, instruments, intake, now=_now))
     finally:
         writer.close()
         logger.info("Everything acknowledged is in %s.", opened.name)

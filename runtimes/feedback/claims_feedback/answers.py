@@ -16,6 +16,7 @@ class Reason(StrEnum):
 
     MALFORMED = "malformed"
     INCOMPLETE = "incomplete"
+    NO_DECISION = "no_decision"
     UNSUPPORTED = "unsupported"
     TOO_LARGE = "too_large"
     UNAUTHORIZED = "unauthorized"

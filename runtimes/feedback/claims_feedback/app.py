@@ -1,15 +1,17 @@
 """The HTTP interface.
 
-POST /v1/events          Prediction events, CloudEvents 1.0 in binary, structured or batched mode. 200 with counts.
+POST /v1/events          Prediction events, CloudEvents 1.0 in binary, structured or batched mode. 200 with counts. Also
+                         what KServe's logger sends, see `logger_events`.
 POST /v1/outcomes        ``{"outcomes": [...]}`` with a bearer token. 200 with counts.
 GET  /v1/totals          The totals as JSON, of all or of ``?namespace=`` and ``?model=``.
 GET  /metrics            The totals and the process's own counters, for Prometheus.
 GET  /healthz            200 while rows can be written; a restart mends anything else.
 GET  /readyz             200 while rows can be written and the database can be read.
 
-A 200 means that everything in the body is on the disk. Any other status means that nothing of it was stored, and has a
-JSON body: ``{"error": "...", "problems": [{"index": 3, "where": "[3].data.row", "what": "..."}]}``. After 503, send the
-same again when ``Retry-After`` (seconds) is over; what was stored before is recognised and changes nothing.
+A 200 means that everything in the body is on the disk, but for a request that KServe's logger sent: it waits for its
+response in memory. Any other status means that nothing of it was stored, and has a JSON body:
+``{"error": "...", "problems": [{"index": 3, "where": "[3].data.row", "what": "..."}]}``. After 503, send the same again
+when ``Retry-After`` (seconds) is over; what was stored before is recognised and changes nothing. Bodies may be gzip.
 """
 
 import asyncio
@@ -28,8 +30,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from claims_contract import events
-from claims_feedback import answers, bodies, errors, join, messages, settings, store
+from claims_feedback import answers, bodies, errors, join, logger_events, messages, settings, store
 from claims_feedback.answers import Reason, Refused
+from claims_feedback.logger_intake import LoggerIntake
 from claims_feedback.metrics import Instruments
 from claims_feedback.reader import Reader
 from claims_feedback.settings import Settings
@@ -52,6 +55,7 @@ class Service:
         writer: Writer,
         reader: Reader,
         instruments: Instruments,
+        logger_intake: LoggerIntake,
         *,
         now: Callable[[], dt.datetime],
     ) -> None:
@@ -60,6 +64,7 @@ class Service:
         self._writer = writer
         self._reader = reader
         self._instruments = instruments
+        self._logger_intake = logger_intake
         self._now = now
 
     def build_app(self) -> Starlette:
@@ -96,10 +101,22 @@ class Service:
         return Route(path, answer, methods=[method])
 
     async def _post_events(self, request: Request) -> Response:
+        if logger_events.is_logged(request.headers):
+            return await self._post_logged(request)
         read = _reader_of_events(request)
         body = await self._body(request)
         clock = self._clock()
-        predictions, clocks_ahead = messages.mend_clocks(read(body, clock), clock)
+        return await self._store_predictions(read(body, clock), clock)
+
+    async def _post_logged(self, request: Request) -> Response:
+        body = await self._body(request)
+        clock = self._clock()
+        predictions = await self._logger_intake.read(request.headers, body, clock)
+        # A request is not stored: it waits for its response, and a sender that tries it again changes nothing.
+        return await self._store_predictions(predictions, clock) if predictions else answers.json({"accepted": 0})
+
+    async def _store_predictions(self, predictions: list[join.Prediction], clock: messages.Clock) -> Response:
+        predictions, clocks_ahead = messages.mend_clocks(predictions, clock)
         receipt = await self._store("event", Job(predictions=predictions))
         self._instruments.clocks_ahead.inc(clocks_ahead)
         return answers.json(dataclasses.asdict(receipt))

@@ -82,6 +82,12 @@ class Instruments:
             "Events from a clock ahead of ours, stored with the time at which they arrived.",
             registry=registry,
         )
+        self.logger_halves = Counter(
+            "claims_feedback_logger_events_total",
+            "Requests and responses from KServe's logger, by what became of them.",
+            ["kind", "result"],
+            registry=registry,
+        )
         self.commit_seconds = Histogram(
             "claims_feedback_commit_seconds",
             "Duration of a commit, its wait for the disk included.",

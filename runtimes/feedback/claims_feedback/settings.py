@@ -49,6 +49,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=lambda field: P
     """How far a sender's clock may run ahead. An outcome observed later than that is refused; an event is kept, with
     the time at which it arrived, since a node with a wrong clock should not lose its predictions."""
 
+    logger_wait_seconds: Annotated[float, msgspec.Meta(ge=0, le=60)] = 2.0
+    """How long a response from KServe's logger waits for its request, which names the claims. 0 where the logger sends
+    responses only."""
+
+    logger_waiting_max_rows: Count = 100_000
+    """Rows of requests from KServe's logger that may wait for their responses; beyond it the oldest are given up. One
+    row takes about 0.2 kB of memory."""
+
+    logger_decision_thresholds: str = ""
+    """For models whose V2 response, from KServe's logger, has a score and no decision: ``namespace/model=0.6``, several
+    separated by blanks. From that score on, the decision was to refer."""
+
     shutdown_seconds: Annotated[int, msgspec.Meta(ge=1, le=300)] = 10
     """How long requests under way may take to end after SIGTERM."""
 
