@@ -79,11 +79,18 @@ check: environments  ## The quick checks: format, lint, types, layers, generated
 
 .PHONY: test
 test: environments  ## All tests: unit, chart, integration, and end to end on the local cluster
-	tests/run check unit cluster chart integration e2e local_cluster
+	tests/run check unit bench cluster chart integration e2e local_cluster
 
 .PHONY: soak
 soak: environments  ## What takes too long for every run
 	tests/run soak
+
+# For example: make bench-decisions BENCH="--scenario equal --runs 500 --processes 2"
+BENCH ?=
+
+.PHONY: bench-decisions
+bench-decisions: environment-tests  ## Simulate how often rollouts end wrongly, by the shipped code (docs/decisions.md)
+	PYTHONPATH=tests/bench:operator:runtimes/contract $(TESTS) -m claims_decisions $(BENCH)
 
 ##@ Develop
 

@@ -1,0 +1,5 @@
+"""``python -m claims_decisions``."""
+
+from claims_decisions import cli
+
+cli.run()
