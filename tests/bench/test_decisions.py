@@ -19,6 +19,7 @@ from claims_decisions.scenarios import BY_NAME, SCENARIOS, Arm, Cohorts, Faults,
 from claims_decisions.world import World
 from claims_operator.core.snapshot import Snapshot
 
+UNLABELLED = Arm(labelled_share=0.0)
 BUSY = Scenario(name="busy", title="", requests_per_second=1_000.0)
 
 
@@ -83,7 +84,7 @@ def test_the_world_counts_at_the_rates_of_its_scenario() -> None:
 
 
 def test_ten_minutes_of_outcomes_wait_ten_minutes_on_average() -> None:
-    world = served(replace(BUSY, labelled_share=0.5), looks=10)
+    world = served(replace(BUSY, stable=Arm(labelled_share=0.5), candidate=Arm(labelled_share=0.5)), looks=10)
     # Of requests at even pace for one mean delay, 1/e have their outcome by then.
     assert world.outcomes / (0.5 * 600_000) == pytest.approx(1 / math.e, rel=0.02)
 
@@ -145,7 +146,7 @@ def test_a_model_ten_points_worse_is_rolled_back_for_its_accuracy(rule: str) -> 
 
 
 def test_the_rollout_looks_through_the_deadline_of_the_default_policy() -> None:
-    scenario = replace(BY_NAME["equal"], labelled_share=0.0, horizon_hours=0.5)
+    scenario = replace(BY_NAME["equal"], stable=UNLABELLED, candidate=UNLABELLED, horizon_hours=0.5)
     run = rollout.roll_out(scenario, DEFAULTS, 1)
     assert (run.ending, run.outcomes) == (Ending.UNDECIDED, 0)
 
@@ -275,7 +276,7 @@ def test_results_of_other_code_or_another_scenario_are_not_added_up(tmp_path: Pa
     scenario = BY_NAME["equal"]
     Store(tmp_path, "abc").add(scenario, "shipped", [run_of(0)])
     assert not Store(tmp_path, "def").load(scenario, "shipped")
-    assert not Store(tmp_path, "abc").load(replace(scenario, labelled_share=0.2), "shipped")
+    assert not Store(tmp_path, "abc").load(replace(scenario, label_delay_minutes=5.0), "shipped")
     assert Store(tmp_path, "abc").load(replace(scenario, title="another title"), "shipped")
 
 

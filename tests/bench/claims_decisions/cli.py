@@ -69,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "scenarios": report.scenarios_table(found),
         "policies": report.policies_table(found),
         "peers": report.peers_table(found),
+        "outcomes": report.outcomes_table(found),
     }
     print("\n\n".join(tables.values()))
     if asked.write:

@@ -109,7 +109,7 @@ class Stream:
     def _label(self, requests: Ints) -> Ints:
         scenario, drift = self.scenario, self.scenario.drift
         change = drift.change if drift is not None and self.minute >= drift.minute else 0.0
-        labelled = self.rng.binomial(requests, scenario.labelled_share)
+        labelled = self.rng.binomial(requests, [arm.labelled_share for arm in self._arms])
         wrong = self.rng.binomial(labelled, np.array([1 - arm.accuracy - change for arm in self._arms]))
         decided = np.stack([labelled - wrong, wrong], axis=2)
         passed = 1 / scenario.label_delay_minutes

@@ -119,7 +119,7 @@ def _spec(policy: Policy, scenario: Scenario) -> ClaimsModelSpec:
                     "minFractionUnder": scenario.latency.min_fraction_under,
                     "margin": scenario.latency.margin,
                 },
-                "accuracy": {"margin": "0.02"},
+                "accuracy": {"margin": scenario.accuracy_margin},
             },
         }
     )
@@ -138,4 +138,8 @@ LADDERED: Final = Laddered(
     steps=((5, "5m"), (10, "5m"), (25, "5m"), (50, "5m")),
 )
 
-POLICIES: Final = {policy.name: policy for policy in (SHIPPED, DEFAULTS, TIMED, LADDERED)}
+HALF: Final = Policy(name="half", title="shipped rules, one step of 50 %", steps=((50, "1m"),))
+TENTH: Final = Policy(name="tenth", title="shipped rules, one step of 10 %", steps=((10, "1m"),))
+
+RAMPS: Final = (SHIPPED, DEFAULTS, TIMED, LADDERED)
+POLICIES: Final = {policy.name: policy for policy in (*RAMPS, HALF, TENTH)}

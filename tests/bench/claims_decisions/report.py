@@ -6,10 +6,10 @@ from typing import Final
 from claims_decisions import targets
 from claims_decisions.peers import PEERS
 from claims_decisions.plan import BOTH, Job
-from claims_decisions.policies import POLICIES
+from claims_decisions.policies import RAMPS
 from claims_decisions.results import Store, Tally
 from claims_decisions.rollout import Ending
-from claims_decisions.scenarios import BY_NAME, SCENARIOS
+from claims_decisions.scenarios import BY_NAME, LABEL_LOSSES, LABEL_MARGINS, SCENARIOS, outcomes_scenario
 
 BACK: Final = (Ending.ROLLED_BACK, Ending.OVERDUE)
 
@@ -73,10 +73,33 @@ def policies_table(found: dict[tuple[str, str], Tally]) -> str:
     rows = [
         (BY_NAME[name].title, policy.title, *_outcomes(found[name, policy.name]))
         for name in BOTH
-        for policy in POLICIES.values()
+        for policy in RAMPS
         if (name, policy.name) in found
     ]
     return table(("candidate", "rule", *OUTCOME_COLUMNS), rows)
+
+
+def outcomes_table(found: dict[tuple[str, str], Tally]) -> str:
+    """Return how many outcomes, of both versions, it takes to promote an equal model and to roll a worse one back."""
+    rows = []
+    for margin in LABEL_MARGINS:
+        for rule, share in (("half", "50 %"), ("tenth", "10 %")):
+            cells = []
+            for loss in LABEL_LOSSES:
+                tally = found.get((outcomes_scenario(margin, loss).name, rule))
+                cells.append("" if tally is None else _outcomes_needed(tally, loss, margin))
+            if any(cells):
+                rows.append((f"{margin} points", share, *cells))
+    header = ("margin", "candidate gets", "equal: promote", *(f"{loss} worse: roll back" for loss in LABEL_LOSSES[1:]))
+    return table(header, rows)
+
+
+def _outcomes_needed(tally: Tally, loss: int, margin: int) -> str:
+    if 0 < loss < margin:
+        return "either"
+    ending = Ending.ROLLED_BACK if loss else Ending.PROMOTED
+    half, most = (tally.quantile(ending, "outcomes", share) for share in (0.5, 0.9))
+    return "" if half is None or most is None else f"{half:,.0f} ({most:,.0f})"
 
 
 PEER_COLUMNS: Final = (

@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any, Final
+
+import numpy as np
 
 from claims_decisions.bounds import upper_bound
 from claims_decisions.policies import POLICIES
@@ -52,8 +53,12 @@ class Tally:
 
     def middle(self, ending: Ending, field: str) -> float | None:
         """Return the median of a field over the runs that ended so; None without any."""
+        return self.quantile(ending, field, 0.5)
+
+    def quantile(self, ending: Ending, field: str, share: float) -> float | None:
+        """Return a quantile of a field over the runs that ended so; None without any."""
         values = [getattr(run, field) for run in self.runs if run.ending == ending]
-        return median(values) if values else None
+        return float(np.quantile(values, share)) if values else None
 
     def causes(self) -> dict[str, int]:
         """Return how often each metric rolled a rollout back."""

@@ -23,6 +23,9 @@ class Arm:
     slowness: float = 1.0
     """Factor of all its answer times."""
     accuracy: float = 0.89
+    """Share of right decisions among those whose outcome becomes known."""
+    labelled_share: float = 0.3
+    """Share of decisions whose outcome becomes known."""
 
     def share_slower_than(self, milliseconds: float) -> float:
         """Return the probability that an answer takes longer."""
@@ -73,6 +76,8 @@ class Latency:
     threshold_milliseconds: int = 500
     min_fraction_under: str = "0.99"
     margin: str = "0.005"
+    lower_edges: tuple[int, ...] = ()
+    """Bucket edges below the threshold that are read as well, in milliseconds, rising."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +91,6 @@ class Scenario:
     candidate: Arm = Arm()
     stable: Arm = Arm()
     requests_per_second: float = 20.0
-    labelled_share: float = 0.3
     label_delay_minutes: float = 10.0
     """Mean of the exponential time from request to outcome."""
     drift: Drift | None = None
@@ -95,6 +99,7 @@ class Scenario:
     cohorts: Cohorts | None = None
     faults: Faults = Faults()
     latency: Latency = Latency()
+    accuracy_margin: str = "0.02"
     interval_seconds: int = 60
     """Between two looks; a multiple or a divisor of 60."""
     horizon_hours: float = 8.0
@@ -103,6 +108,16 @@ class Scenario:
 
 def _arm(*, points: float = 0.0, error_rate: float = 0.005, slowness: float = 1.0) -> Arm:
     return Arm(accuracy=round(0.89 + points / 100, 4), error_rate=error_rate, slowness=slowness)
+
+
+def _selected(*, sensitivity: float, specificity: float) -> Arm:
+    """Return a version as it looks where outcomes are known for 60 % of its positive and 10 % of its other decisions.
+
+    A fifth of all claims is positive. Two versions of equal accuracy look different when they decide differently.
+    """
+    right = 0.6 * 0.2 * sensitivity + 0.1 * 0.8 * specificity
+    known = right + 0.6 * 0.8 * (1 - specificity) + 0.1 * 0.2 * (1 - sensitivity)
+    return Arm(accuracy=right / known, labelled_share=known)
 
 
 _MODELS: Final = (
@@ -115,6 +130,8 @@ _MODELS: Final = (
 )
 
 _P95_AT_250: Final = Latency(threshold_milliseconds=250, min_fraction_under="0.95", margin="0.01")
+
+_WITH_LOWER_EDGE: Final = Latency(lower_edges=(250,))
 
 _FAULTS: Final = Faults(
     gateway_pods=2,
@@ -139,6 +156,10 @@ SCENARIOS: Final = (
     Scenario(name="latency-2", title="2 times as slow, p99 judged at 500 ms", candidate=_arm(slowness=2.0)),
     Scenario(name="latency-1.5-at-250", title="1.5 times as slow, p95 judged at 250 ms", candidate=_arm(slowness=1.5),
              latency=_P95_AT_250),
+    Scenario(name="latency-1.5-lower", title="1.5 times as slow, p99 judged at 500 ms, the 250 ms bucket is read too",
+             candidate=_arm(slowness=1.5), latency=_WITH_LOWER_EDGE),
+    Scenario(name="equal-lower", title="identical, p99 judged at 500 ms, the 250 ms bucket is read too",
+             latency=_WITH_LOWER_EDGE),
     Scenario(name="equal-at-250", title="identical, p95 judged at 250 ms", latency=_P95_AT_250),
     Scenario(name="late", title="identical, outcomes after 24 h on average", label_delay_minutes=1440.0,
              interval_seconds=120, horizon_hours=48.0),
@@ -173,6 +194,34 @@ SCENARIOS: Final = (
              faults=_FAULTS),
     Scenario(name="faults-worse-5", title="5 points worse, all these faults", candidate=_arm(points=-5),
              faults=_FAULTS),
+    Scenario(name="selective", title="equally accurate, outcomes known for 60 % of positive decisions, 10 % of others",
+             stable=_selected(sensitivity=0.70, specificity=0.9375),
+             candidate=_selected(sensitivity=0.90, specificity=0.8875)),
 )  # fmt: skip
 
-BY_NAME: Final = {scenario.name: scenario for scenario in SCENARIOS}
+LABEL_MARGINS: Final = (1, 2, 3, 5)
+LABEL_LOSSES: Final = (0, 1, 2, 3, 5, 10)
+"""Margins and losses in points for which the number of outcomes is looked up."""
+
+
+def outcomes_scenario(margin: int, loss: int) -> Scenario:
+    """Return the scenario in which outcomes are counted until the verdict: they come at once.
+
+    Between two looks come so many that a verdict takes about as many looks at every margin.
+    """
+    return Scenario(
+        name=f"outcomes-margin-{margin}-loss-{loss}",
+        title=f"{loss} points worse at margin {margin}",
+        metrics=ACCURACY_ONLY,
+        stable=Arm(labelled_share=1.0),
+        candidate=Arm(accuracy=round(0.89 - loss / 100, 4), labelled_share=1.0),
+        requests_per_second=round(4 / margin**2, 3),
+        label_delay_minutes=0.01,
+        accuracy_margin=f"{margin / 100:g}",
+        horizon_hours=200.0,
+    )
+
+
+OUTCOMES: Final = tuple(outcomes_scenario(margin, loss) for margin in LABEL_MARGINS for loss in LABEL_LOSSES)
+
+BY_NAME: Final = {scenario.name: scenario for scenario in (*SCENARIOS, *OUTCOMES)}

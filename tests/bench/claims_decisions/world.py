@@ -47,6 +47,9 @@ class World:
         self.candidate_requests = 0
         self._arms = (scenario.stable, scenario.candidate)
         self._bursts = np.ones((2, 2))
+        self._edges = (*scenario.latency.lower_edges, scenario.latency.threshold_milliseconds)
+        self._kinds = [bucket_kind(edge) for edge in self._edges]
+        self._slow = np.array([[arm.share_slower_than(edge) for edge in self._edges] for arm in self._arms])
         self._pods: list[dict[tuple[int, str], float]] = [{} for _ in range(scenario.faults.gateway_pods)]
         self._shown = [(dict[tuple[int, str], float](), START.timestamp()) for _ in self._pods]
         # Epoch, slot, and right or wrong.
@@ -56,7 +59,6 @@ class World:
         self._backends = [
             Backend(namespace=KEY.namespace, route=KEY.name, rule=queries.REST_RULE, slot=slot) for slot in (0, 1)
         ]
-        self._slow_kind = bucket_kind(scenario.latency.threshold_milliseconds)
         self._count_past()
         if scenario.cohorts is not None:
             self._meet_customers(scenario.cohorts.customers, scenario.cohorts.correlation)
@@ -71,11 +73,7 @@ class World:
         self.seconds += seconds
         arrivals = self.rng.poisson(scenario.requests_per_second * seconds * np.array([1 - share, share]))
         self.candidate_requests += int(arrivals[1])
-        rates = np.array(
-            [[arm.error_rate, arm.share_slower_than(scenario.latency.threshold_milliseconds)] for arm in self._arms]
-        )
-        bad = self.rng.binomial(arrivals[:, None], np.minimum(rates * self._bursts, 1.0))
-        self._count(arrivals, bad, seconds)
+        self._count(arrivals, self._bad(arrivals), seconds)
         self._label(self._decide(arrivals, seconds, minute), seconds)
 
     def _begin_minute(self, seconds: float) -> None:
@@ -84,46 +82,51 @@ class World:
             shape = max(1.0, seconds / 60) / (cv * cv)
             self._bursts = self.rng.gamma(shape, 1 / shape, size=(2, 2))
 
-    def _count(self, arrivals: Ints, bad: Ints, seconds: float) -> None:
+    def _bad(self, requests: Ints) -> Ints:
+        """Return failed requests, and those above each edge, the lowest first; shape (2, 1 + edges)."""
+        errors = np.array([arm.error_rate for arm in self._arms]) * self._bursts[:, 0]
+        slow = np.minimum(self._slow * self._bursts[:, 1:], 1.0)
+        columns = [self.rng.binomial(requests, np.minimum(errors, 1.0)), self.rng.binomial(requests, slow[:, 0])]
+        for edge in range(1, len(self._edges)):
+            columns.append(self.rng.binomial(columns[-1], slow[:, edge] / slow[:, edge - 1]))
+        return np.stack(columns, axis=1)
+
+    def _count(self, requests: Ints, bad: Ints, seconds: float) -> None:
         """Spread the requests over the gateway's pods; one that restarts forgets all but the last part."""
-        share = 1 / len(self._pods)
         for number, pod in enumerate(self._pods):
             left = len(self._pods) - number
-            total = arrivals if left == 1 else self.rng.binomial(arrivals, share)
-            wrong = bad if left == 1 else self.rng.hypergeometric(bad, (arrivals[:, None] - bad), total[:, None])
-            arrivals, bad = arrivals - total, bad - wrong
+            part, bad_part = requests, bad
+            if left > 1:
+                part, bad_part = self._part_of(requests, bad, 1 / left)
+                requests, bad = requests - part, bad - bad_part
             if self._happens(self.scenario.faults.resets_per_hour * seconds / 3600):
                 pod.clear()
-                kept = self.rng.random()
-                total, before = self.rng.binomial(total, kept), total
-                wrong = self.rng.hypergeometric(wrong, before[:, None] - wrong, total[:, None])
+                part, bad_part = self._part_of(part, bad_part, self.rng.random())
             for slot in (0, 1):
-                self._add(pod, slot, total[slot], failed=wrong[slot, 0], slow=wrong[slot, 1])
+                self._add(pod, slot, int(part[slot]), [int(count) for count in bad_part[slot]])
 
-    def _add(self, pod: dict[tuple[int, str], float], slot: int, total: float, *, failed: float, slow: float) -> None:
-        counted = (
-            (http_kind("2"), total - failed),
-            (http_kind(queries.FAULT_CLASS), failed),
-            (self._slow_kind, total - slow),
-            (INFINITE_EDGE, total),
-        )
+    def _part_of(self, requests: Ints, bad: Ints, share: float) -> tuple[Ints, Ints]:
+        """Return a random part of the requests, and the bad ones in it."""
+        part = self.rng.binomial(requests, share)
+        columns = [self.rng.hypergeometric(bad[:, 0], requests - bad[:, 0], part)]
+        whole, whole_part = requests, part
+        for column in range(1, bad.shape[1]):
+            columns.append(self.rng.hypergeometric(bad[:, column], whole - bad[:, column], whole_part))
+            whole, whole_part = bad[:, column], columns[-1]
+        return part, np.stack(columns, axis=1)
+
+    def _add(self, pod: dict[tuple[int, str], float], slot: int, total: int, bad: list[int]) -> None:
+        failed, *slow = bad
+        counted = [(http_kind("2"), total - failed), (http_kind(queries.FAULT_CLASS), failed), (INFINITE_EDGE, total)]
+        counted += [(kind, total - slower) for kind, slower in zip(self._kinds, slow, strict=True)]
         for kind, number in counted:
             if number:  # The gateway makes a counter with its first event.
-                pod[slot, kind] = pod.get((slot, kind), 0.0) + float(number)
+                pod[slot, kind] = pod.get((slot, kind), 0.0) + number
 
     def _count_past(self) -> None:
-        stable = self.scenario.stable
-        slow = stable.share_slower_than(self.scenario.latency.threshold_milliseconds)
-        for pod in self._pods:
-            total = PAST_REQUESTS // len(self._pods)
-            self._add(
-                pod,
-                0,
-                total,
-                failed=self.rng.binomial(total, stable.error_rate),
-                slow=self.rng.binomial(total, slow),
-            )
-        self._past_wrong = int(self.rng.binomial(PAST_OUTCOMES, 1 - stable.accuracy))
+        past = np.array([PAST_REQUESTS, 0])
+        self._count(past, self._bad(past), 0.0)
+        self._past_wrong = int(self.rng.binomial(PAST_OUTCOMES, 1 - self.scenario.stable.accuracy))
 
     # Outcomes -------------------------------------------------------------------------------------------------------
 
@@ -133,7 +136,7 @@ class World:
             return self._decide_for_customers(seconds)
         drift = self.scenario.drift
         change = drift.change if drift is not None and minute >= drift.minute else 0.0
-        labelled = self.rng.binomial(arrivals, self.scenario.labelled_share)
+        labelled = self.rng.binomial(arrivals, [arm.labelled_share for arm in self._arms])
         wrong = self.rng.binomial(labelled, [1 - arm.accuracy - change for arm in self._arms])
         return np.stack([labelled - wrong, wrong], axis=1)
 
@@ -147,7 +150,7 @@ class World:
 
     def _decide_for_customers(self, seconds: float) -> Ints:
         scenario = self.scenario
-        expected = scenario.requests_per_second * seconds * scenario.labelled_share
+        expected = scenario.requests_per_second * seconds * scenario.stable.labelled_share
         customers = self.rng.integers(len(self._places), size=self.rng.poisson(expected))
         if scenario.cohorts is not None and scenario.cohorts.first_only:
             customers = np.unique(customers[~self._known[self.epoch, customers]])
