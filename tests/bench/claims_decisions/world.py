@@ -141,11 +141,11 @@ class World:
         return np.stack([labelled - wrong, wrong], axis=1)
 
     def _meet_customers(self, customers: int, correlation: float) -> None:
-        """Give each customer a place between 0 and 1, which says which version he meets, and a rate of his own."""
-        wrong = 1 - self.scenario.stable.accuracy
+        """Give each customer a place between 0 and 1, which says which version he meets, and rates of his own."""
+        wrong = np.array([[1 - arm.accuracy] for arm in self._arms])
         spread = 1 / correlation - 1
         self._places = self.rng.random(customers)
-        self._rates = self.rng.beta(wrong * spread, (1 - wrong) * spread, size=customers)
+        self._rates = self.rng.beta(wrong * spread, (1 - wrong) * spread, size=(2, customers))
         self._known = np.zeros((MAX_EPOCHS, customers), dtype=np.bool_)
 
     def _decide_for_customers(self, seconds: float) -> Ints:
@@ -156,7 +156,7 @@ class World:
             customers = np.unique(customers[~self._known[self.epoch, customers]])
             self._known[self.epoch, customers] = True
         slots = (self._places[customers] < self.weight / 100).astype(np.int64)
-        wrong = (self.rng.random(len(customers)) < self._rates[customers]).astype(np.int64)
+        wrong = (self.rng.random(len(customers)) < self._rates[slots, customers]).astype(np.int64)
         return np.bincount(2 * slots + wrong, minlength=4).reshape(2, 2)
 
     def _label(self, decided: Ints, seconds: float) -> None:
