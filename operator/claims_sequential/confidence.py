@@ -107,7 +107,7 @@ class ConfidenceSequence:
         if isinstance(data, list):
             precision, weighted, squared, batches = map(float, data)
             whole = Level(blocks=int(batches), weight=precision, weighted=weighted, squared=squared)
-            return cls(precision=precision, weighted=weighted, spread=Dispersion(levels=(whole,) if batches else ()))
+            return cls(precision=precision, weighted=weighted, spread=Dispersion.of((whole,) if batches else ()))
         return cls(
             precision=float(data["precision"]),
             weighted=float(data["weighted"]),

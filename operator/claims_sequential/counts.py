@@ -10,7 +10,7 @@ HALF_LIFE_OBSERVATIONS = 4_000.0
 """After this many newer observations an old one counts half in a `RateHistory`."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
     """Observations of one arm, and how many of them were bad."""
 
@@ -42,7 +42,7 @@ class Counts:
         return cls(total=float(total), bad=float(bad))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """One batch: what both arms counted in the same interval and the same stratum."""
 
@@ -58,7 +58,7 @@ class Pair:
         return not (self.stable.total or self.candidate.total)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RateHistory:
     """A rate learnt from the past, forgetting slowly; it only steers the power of a test, never its validity."""
 

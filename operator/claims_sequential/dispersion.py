@@ -1,5 +1,6 @@
 """How bursty counts are: the variance of batches over the variance that independent events would have."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -40,6 +41,17 @@ class Dispersion:
     """
 
     levels: tuple[Level, ...] = ()
+    value: float = 1.0
+    """At least 1; 1 before the second batch."""
+
+    @classmethod
+    def of(cls, levels: Iterable[Level]) -> Self:
+        """Return the dispersion of blocks of 1, 2, 4 ... batches."""
+        found, value = tuple(levels), 1.0
+        for position, level in enumerate(found):
+            if level.blocks >= (FEWEST_BLOCKS if position else 2):
+                value = max(value, level.dispersion)
+        return cls(levels=found, value=value)
 
     def after(self, weight: float, value: float) -> "Dispersion":
         """Return it with one more batch, of a weight above 0."""
@@ -59,16 +71,7 @@ class Dispersion:
             if old.half is None:
                 break
             weight, weighted = weight + old.half[0], weighted + old.half[1]
-        return Dispersion(levels=tuple(levels))
-
-    @property
-    def value(self) -> float:
-        """At least 1; 1 before the second batch."""
-        found = 1.0
-        for position, level in enumerate(self.levels):
-            if level.blocks >= (FEWEST_BLOCKS if position else 2):
-                found = max(found, level.dispersion)
-        return found
+        return Dispersion.of(levels)
 
     def to_json(self) -> list[list[float]]:
         """Return the whole state."""
@@ -79,7 +82,7 @@ class Dispersion:
     @classmethod
     def from_json(cls, data: Any) -> Self:
         """Read what `to_json` returned."""
-        return cls(levels=tuple(_level_from_json(level) for level in data))
+        return cls.of(_level_from_json(level) for level in data)
 
 
 def _level_from_json(data: Any) -> Level:

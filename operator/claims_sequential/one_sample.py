@@ -1,14 +1,16 @@
 """Is the candidate's rate of bad events above a fixed limit, or below it?"""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 from claims_sequential.counts import Counts, clip_rate
-from claims_sequential.logs import log_mean_exp, weighted_log
+from claims_sequential.logs import log_mean_exp
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OneSampleTest:
     """Exact sequential test of one Bernoulli rate against a limit: a mixture of Wald's likelihood ratios.
 
@@ -54,18 +56,12 @@ class OneSampleTest:
 
     def after(self, counts: Counts) -> Self:
         """Return the test after one batch."""
+        good = counts.total - counts.bad
         values = tuple(
-            old + self._log_ratio(counts, clip_rate(rate))
-            for old, rate in zip(self.log_values, self.alternatives, strict=True)
+            old + counts.bad * if_bad + good * if_good
+            for old, (if_bad, if_good) in zip(self.log_values, _log_ratios(self.limit, self.alternatives), strict=True)
         )
         return type(self)(limit=self.limit, alternatives=self.alternatives, log_values=values)
-
-    def _log_ratio(self, counts: Counts, rate: float) -> float:
-        if (rate > self.limit) != (self.alternatives[0] > self.limit) or rate == self.limit:
-            return 0.0  # A limit nearer to 0 or 1 than the clipping: the alternative is gone.
-        return weighted_log(counts.bad, rate, self.limit) + weighted_log(
-            counts.total - counts.bad, 1 - rate, 1 - self.limit
-        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the whole state; `from_json` continues the same test."""
@@ -79,3 +75,15 @@ class OneSampleTest:
             alternatives=tuple(map(float, data["alternatives"])),
             log_values=tuple(map(float, data["logs"])),
         )
+
+
+@lru_cache(maxsize=256)
+def _log_ratios(limit: float, alternatives: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
+    """Return the log likelihood ratio of a bad event and of a good one, for each alternative."""
+    ratios = []
+    for rate in map(clip_rate, alternatives):
+        if rate == limit or (rate > limit) != (alternatives[0] > limit):
+            ratios.append((0.0, 0.0))  # A limit nearer to 0 or 1 than the clipping: the alternative is gone.
+        else:
+            ratios.append((math.log(rate / limit), math.log((1.0 - rate) / (1.0 - limit))))
+    return tuple(ratios)

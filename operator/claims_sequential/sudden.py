@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Self, TypeVar
 
-from claims_sequential.logs import log_sum_exp
+from claims_sequential.logs import log_add_exp
 from claims_sequential.one_sample import OneSampleTest
 from claims_sequential.two_sample import TwoSampleTest
 
@@ -36,13 +36,13 @@ class SuddenChange(Generic[Test]):
         """Return the mixture after one batch; ``continued`` is `test` after that batch."""
         number = self.batches + 1
         entering = -math.log((number + 1) * (number + 2))
-        log_values = tuple(log_sum_exp((value, entering)) for value in continued.log_values)
+        log_values = tuple([log_add_exp(value, entering) for value in continued.log_values])
         return type(self)(test=replace(continued, log_values=log_values), batches=number)
 
     @property
     def log_e_value(self) -> float:
         """Natural logarithm of the e-value; tests that have not started yet count as 1."""
-        return log_sum_exp((self.test.log_e_value, -math.log(self.batches + 2)))
+        return log_add_exp(self.test.log_e_value, -math.log(self.batches + 2))
 
     def to_json(self) -> dict[str, Any]:
         """Return the whole state; its ``test`` is read by the test's own `from_json`."""

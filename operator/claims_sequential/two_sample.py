@@ -1,18 +1,19 @@
 """Is the candidate's rate of bad events worse than stable's, or at least not worse by a margin?"""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from claims_sequential.counts import Pair, clip_rate
-from claims_sequential.logs import log_mean_exp, weighted_log
+from claims_sequential.logs import log_mean_exp, log_weights
 
 RELATIVE_PRECISION = 1e-15
 SMALL_NEWTON_STEP = 1e-9
 MAX_ITERATIONS = 200
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TwoSampleTest:
     """Exact sequential test of two Bernoulli rates, batch by batch, stratum by stratum.
 
@@ -31,21 +32,26 @@ class TwoSampleTest:
     """Alternatives, as distances of candidate - stable from the border: positive tests ``<= border``, negative
     tests ``>= border``. All of one sign, none 0."""
     log_values: tuple[float, ...]
-    """Logarithm of the likelihood ratio for each alternative."""
+    """Logarithm of the likelihood ratio for each alternative, times its weight; the weights' mean is 1."""
 
     def __post_init__(self) -> None:
         if not -1 < self.null_difference < 1:
             raise ValueError(f"the border must be between -1 and 1, not {self.null_difference}")
-        if not self.effects or not (all(e > 0 for e in self.effects) or all(e < 0 for e in self.effects)):
+        if not self.effects or not (min(self.effects) > 0 or max(self.effects) < 0):
             raise ValueError(f"effects must be all positive or all negative, not {self.effects}")
         if len(self.log_values) != len(self.effects):
             raise ValueError("there must be one log value per effect")
 
     @classmethod
-    def that_candidate_is_worse(cls, effects: Sequence[float], *, border: float = 0.0) -> Self:
-        """Start a test of ``candidate - stable <= border``; rejecting it is a reason to roll back."""
+    def that_candidate_is_worse(
+        cls, effects: Sequence[float], *, border: float = 0.0, weights: Sequence[float] = ()
+    ) -> Self:
+        """Start a test of ``candidate - stable <= border``; rejecting it is a reason to roll back.
+
+        ``weights``, one per effect and above 0, say which effects are looked for first; all the same without.
+        """
         ups = tuple(abs(effect) for effect in effects)
-        return cls(null_difference=border, effects=ups, log_values=(0.0,) * len(ups))
+        return cls(null_difference=border, effects=ups, log_values=log_weights(weights or (1.0,) * len(ups)))
 
     @classmethod
     def that_candidate_is_not_worse_by(cls, margin: float, effects: Sequence[float]) -> Self:
@@ -62,28 +68,29 @@ class TwoSampleTest:
         """Return the test after one batch of one stratum; ``stable_rate``: stable's rate as it looked before it."""
         if batch.is_empty:
             return self
-        stable_rate = clip_rate(stable_rate)
-        values = tuple(
-            old + self._log_ratio(batch, stable_rate, effect)
-            for old, effect in zip(self.log_values, self.effects, strict=True)
-        )
-        return type(self)(null_difference=self.null_difference, effects=self.effects, log_values=values)
-
-    def _log_ratio(self, batch: Pair, stable_rate: float, effect: float) -> float:
-        border = self.null_difference
-        candidate_rate = clip_rate(stable_rate + border + effect)
-        if (candidate_rate - stable_rate - border) * effect <= 0:
-            return 0.0  # Clipping moved the alternative into the null hypothesis: nothing to be learnt.
+        stable_rate, border = clip_rate(stable_rate), self.null_difference
         stable, candidate = batch.stable, batch.candidate
-        null_rate = project(
-            stable_rate, candidate_rate, border, stable_total=stable.total, candidate_total=candidate.total
-        )
-        return (
-            weighted_log(stable.bad, stable_rate, null_rate)
-            + weighted_log(stable.total - stable.bad, 1 - stable_rate, 1 - null_rate)
-            + weighted_log(candidate.bad, candidate_rate, null_rate + border)
-            + weighted_log(candidate.total - candidate.bad, 1 - candidate_rate, 1 - null_rate - border)
-        )
+        stable_good, candidate_good = stable.total - stable.bad, candidate.total - candidate.bad
+        values = []
+        for old, effect in zip(self.log_values, self.effects, strict=True):
+            candidate_rate = clip_rate(stable_rate + border + effect)
+            if (candidate_rate - stable_rate - border) * effect <= 0:
+                values.append(old)  # Clipping moved the alternative into the null hypothesis: nothing to be learnt.
+                continue
+            null_rate = project(
+                stable_rate, candidate_rate, border, stable_total=stable.total, candidate_total=candidate.total
+            )
+            # A count of 0 has no part, whatever the ratio: the null rate may be 0 or 1 then.
+            if stable.bad:
+                old += stable.bad * math.log(stable_rate / null_rate)
+            if stable_good:
+                old += stable_good * math.log((1.0 - stable_rate) / (1.0 - null_rate))
+            if candidate.bad:
+                old += candidate.bad * math.log(candidate_rate / (null_rate + border))
+            if candidate_good:
+                old += candidate_good * math.log((1.0 - candidate_rate) / (1.0 - null_rate - border))
+            values.append(old)
+        return type(self)(null_difference=border, effects=self.effects, log_values=tuple(values))
 
     def to_json(self) -> dict[str, Any]:
         """Return the whole state; `from_json` continues the same test."""

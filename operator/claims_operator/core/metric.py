@@ -13,13 +13,14 @@ from claims_operator.core.comparison import (
 )
 from claims_operator.core.limits import MARGIN_FACTORS
 from claims_operator.core.questions import (
-    ACCURACY_EFFECTS,
     LATENCY,
     LIMIT_FRACTIONS,
     Question,
+    above_limit_test,
     gross_limit_test,
     gross_test,
     promotion_tests,
+    worse_test,
 )
 from claims_operator.core.terms import Claim
 from claims_sequential import ConfidenceSequence, Counts, OneSampleTest, Pair, RateHistory, SuddenChange, TwoSampleTest
@@ -113,15 +114,14 @@ class MetricEvidence:
     def start(cls, question: Question) -> Self:
         """Return the evidence before the first observation."""
         limit, is_bursty = question.limit, question.is_bursty
-        above = None if limit is None else OneSampleTest.that_rate_is_above(limit, ACCURACY_EFFECTS)
         gross_limit = gross_limit_test(question)
         return cls(
             question=question,
             history=RateHistory(),
             promotion=promotion_tests(question),
             below_limit=None if limit is None else OneSampleTest.that_rate_is_below(limit, LIMIT_FRACTIONS),
-            worse=None if is_bursty else TwoSampleTest.that_candidate_is_worse(ACCURACY_EFFECTS),
-            above_limit=None if is_bursty else above,
+            worse=None if is_bursty else worse_test(question),
+            above_limit=None if is_bursty else above_limit_test(question),
             gross=SuddenChange.of(gross_test(question)) if is_bursty else None,
             gross_limit=SuddenChange.of(gross_limit) if is_bursty and gross_limit is not None else None,
         )

@@ -10,21 +10,23 @@ ERRORS: Final = "errors"
 LATENCY: Final = "latency"
 ACCURACY: Final = "accuracy"
 
-ACCURACY_EFFECTS: Final = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
-"""How much worse a candidate's accuracy is looked for."""
-RARE_SHARES: Final = (0.2, 0.5, 1.0)
+WORSE_MARGINS: Final = (0.5, 1.25, 3.0, 7.5)
+"""How much worse a candidate's accuracy is looked for, in margins."""
+WORSE_WEIGHTS: Final = (1.0, 2.0, 3.0, 1.0)
+"""Most of the attention goes to models that are worse by a few margins: those should be out soonest."""
+RARE_SHARES: Final = (0.5, 1.0)
 """How far inside its margin a candidate's errors and latency are looked for, in margins."""
-ACCURACY_SHARES: Final = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
-"""The same for accuracy."""
+ACCURACY_SHARES: Final = (0.5, 1.0, 2.0)
+"""The same for accuracy; 1 is a candidate equal to stable, 2 one that is better by the margin."""
 LIMIT_FRACTIONS: Final = (0.0625, 0.25, 0.5, 0.75, 0.875)
 """Which part of an absolute limit a candidate's rate is looked for at, to prove that it is below."""
 
 GROSS_DIFFERENCE: Final = 0.05
 """A rate so far above stable's, or above its limit, is a gross fault, whatever bursts there are."""
-GROSS_LIMITS: Final = 4.0
+GROSS_LIMITS: Final = 2.0
 """Where the limit says that bad events are common, bursts are larger too: a gross fault is so many limits above it."""
 LARGEST_GROSS_DIFFERENCE: Final = 0.5
-GROSS_SHARES: Final = (0.1, 0.4, 0.9)
+GROSS_SHARES: Final = (0.2, 0.8)
 """How far beyond that a gross fault is looked for, on the way to a total failure."""
 
 
@@ -84,6 +86,20 @@ def promotion_tests(question: Question) -> tuple[TwoSampleTest, ...]:
         TwoSampleTest.that_candidate_is_not_worse_by(margin, [margin * share for share in question.shares])
         for margin in margins
     )
+
+
+def worse_test(question: Question) -> TwoSampleTest:
+    """Return the exact test of "worse than stable"."""
+    return TwoSampleTest.that_candidate_is_worse(
+        [question.margin * margins for margins in WORSE_MARGINS], weights=WORSE_WEIGHTS
+    )
+
+
+def above_limit_test(question: Question) -> OneSampleTest | None:
+    """Return the exact test of "above the limit"; None without a limit."""
+    if question.limit is None:
+        return None
+    return OneSampleTest.that_rate_is_above(question.limit, [question.margin * margins for margins in WORSE_MARGINS])
 
 
 def gross_test(question: Question) -> TwoSampleTest:

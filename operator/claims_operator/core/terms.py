@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from claims_operator.core.questions import ACCURACY, ERRORS, LATENCY
@@ -53,8 +54,8 @@ class Term:
     metric: str
     claim: Claim
     log_e_value: float
-    log_share: float = 0.0
-    """Of its share in the sum."""
+    log_share: float
+    """Logarithm of its share in the sum."""
 
     @property
     def log_weighted(self) -> float:
@@ -65,17 +66,19 @@ class Term:
 def shared(tests: Iterable[tuple[str, Claim, float]]) -> tuple[Term, ...]:
     """Return a term for each metric, claim and log e-value; shares depend on which tests there are, and sum to 1."""
     found = tuple(tests)
-    metrics = {metric for metric, _, _ in found}
-    whole = sum(METRIC_SHARES[metric] for metric in metrics)
-    parts = {metric: sum(CLAIM_SHARES[claim] for name, claim, _ in found if name == metric) for metric in metrics}
+    shares = _log_shares(tuple([(metric, claim) for metric, claim, _ in found]))
     return tuple(
-        Term(
-            metric=metric,
-            claim=claim,
-            log_e_value=log_e_value,
-            log_share=math.log(METRIC_SHARES[metric] / whole * CLAIM_SHARES[claim] / parts[metric]),
-        )
-        for metric, claim, log_e_value in found
+        Term(metric=metric, claim=claim, log_e_value=log_e_value, log_share=log_share)
+        for (metric, claim, log_e_value), log_share in zip(found, shares, strict=True)
+    )
+
+
+@lru_cache(maxsize=64)
+def _log_shares(tests: tuple[tuple[str, Claim], ...]) -> tuple[float, ...]:
+    whole = sum(METRIC_SHARES[metric] for metric in {metric for metric, _ in tests})
+    parts = {metric: sum(CLAIM_SHARES[claim] for name, claim in tests if name == metric) for metric, _ in tests}
+    return tuple(
+        math.log(METRIC_SHARES[metric] / whole * CLAIM_SHARES[claim] / parts[metric]) for metric, claim in tests
     )
 
 
