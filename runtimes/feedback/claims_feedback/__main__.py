@@ -39,7 +39,12 @@ def main() -> int:
         return 2
     instruments = Instruments(opened.reader)
     intake = logger_intake.LoggerIntake(configured, thresholds, instruments)
-    writer = Writer(opened.store, queue_max_rows=configured.queue_max_rows, observe_commit=instruments.observe_commit)
+    writer = Writer(
+        opened.store,
+        opened.retention,
+        queue_max_rows=configured.queue_max_rows,
+        observe_commit=instruments.observe_commit,
+    )
     writer.start()
     try:
         serve(configured, Service(configured, writer, opened.reader, instruments, intake, now=_now))

@@ -8,9 +8,13 @@
   a label once given cannot move to a prediction that turns up later with an earlier clock.
 * The first outcome of a prediction counts. A later one that differs is a correction: counted once per prediction, in
   a total of its own, and changing no other.
+* An outcome is evidence unless its prediction was a tester's, or one of a cohort that has given evidence in that
+  stratum before. Those two kinds have totals of their own. Testers' predictions are kept apart altogether: a claim has
+  a first prediction among them and one among the others.
 
-It follows that totals depend on the order of predictions among themselves and of outcomes among themselves, and not on
-how the two are mixed: an outcome that came before its prediction counts as it would have after it.
+Without cohorts it follows that totals depend on the order of predictions among themselves and of outcomes among
+themselves, and not on how the two are mixed: an outcome that came before its prediction counts as it would have after
+it. With cohorts the mixture decides which outcome of a cohort is its evidence, and not how many are evidence.
 """
 
 import datetime as dt
@@ -19,6 +23,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from claims_contract import tensors
+
+Model = tuple[str, str]
+"""Namespace and name of a ClaimsModel."""
 
 
 class Decision(StrEnum):
@@ -97,6 +104,23 @@ class Label:
     """Whether a later outcome differed from the first."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A claim of a ClaimsModel: whose records are exported or erased."""
+
+    namespace: str
+    model: str
+    claim_id: str
+
+
+class Standing(StrEnum):
+    """What the first outcome of a prediction counts as."""
+
+    EVIDENCE = "evidence"
+    COHORT_REPEAT = "cohort_repeat"
+    TESTER = "tester"
+
+
 RESULT_OF = {
     (Decision.REFER, Outcome.POSITIVE): Result.TP,
     (Decision.REFER, Outcome.NEGATIVE): Result.FP,
@@ -114,3 +138,10 @@ def relabel(label: Label, arriving: Iterable[Outcome]) -> Label:
         elif later != outcome:
             corrected = True
     return Label(outcome=outcome, corrected=corrected)
+
+
+def standing_of(*, is_tester: bool, cohort_gave_evidence: bool) -> Standing:
+    """Return what a first outcome counts as. ``cohort_gave_evidence``: in this stratum, before this outcome."""
+    if is_tester:
+        return Standing.TESTER
+    return Standing.COHORT_REPEAT if cohort_gave_evidence else Standing.EVIDENCE

@@ -1,6 +1,7 @@
 """Settings of the service, from environment variables named ``CLAIMS_FEEDBACK_<FIELD>``."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,18 +15,44 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
 
 
+class Identifiers(StrEnum):
+    """How the ids of claims and requests are stored."""
+
+    PLAIN = "plain"
+    HASHED = "hashed"
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=lambda field: PREFIX + field.upper()):
     """How the service runs."""
 
     database: str = "/data/feedback.db"
-    """Path of the SQLite database, on a local file system or a block volume (not NFS). Created when missing."""
+    """Path of a SQLite database, on a local file system or a block volume (not NFS), created when missing; or the URL
+    of a PostgreSQL database, for more than one replica: ``postgresql://user@host:5432/name``, with any parameter of
+    libpq (``?sslmode=verify-full``). A pool between the two must keep a session for its client."""
+
+    database_password_file: str = ""
+    """File with the password for PostgreSQL, read at every new connection. Empty: the URL, or libpq's own ways."""
 
     database_max_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Size in bytes at which the database takes nothing more and answers 503; 0 for no limit but the volume's. Keep
-    it below four fifths of the volume, so that the write-ahead log beside it has room. Raise it to go on."""
+    it below four fifths of the volume, so that the write-ahead log beside it has room. Raise it to go on. Of SQLite
+    only."""
 
     database_busy_timeout_seconds: Seconds = 5.0
     """How long a write waits for another process that holds the database (a backup), before it is answered 503."""
+
+    identifiers: Identifiers = Identifiers.PLAIN
+    """``plain``, or ``hashed``: the ids of claims and requests are stored as keyed hashes, never as they are. Chosen
+    before the first row is stored."""
+
+    hash_key_file: str = ""
+    """File with the key of the hashes, 16 bytes or more. A database keeps to the key it began with. Empty: a key of
+    the database's own is kept in it, which protects nothing from those who can read the database."""
+
+    retention_days: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Age in days at which predictions and outcomes are deleted; the totals stay. 0 keeps them for ever. Let it be
+    longer than any outcome takes, since nothing labels a prediction that is gone. An event that was served longer ago
+    is refused."""
 
     token_file: str = "/etc/claims-feedback/token"  # noqa: S105
     """File with the bearer tokens that may post outcomes: one a line, each at least 16 characters. It is read at every

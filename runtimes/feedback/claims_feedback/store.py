@@ -1,53 +1,26 @@
-"""The rules of `join` over a SQLite database.
+"""The rules of `join` over a database.
 
 Everything that one transaction stores is counted in the same transaction, so the totals always equal what the tables
-say. `Store` is used by one thread at a time.
+say. `Store` is used by one thread at a time. What is decided here from what was read holds until the commit, since
+`Database.writing` keeps other processes from the same ClaimsModels.
 """
 
 import contextlib
 import datetime as dt
-import sqlite3
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from claims_feedback import errors, join, schema
+from claims_feedback import erasure, join, queries, totals
+from claims_feedback.database import Database, Statements, select_asked
+from claims_feedback.pseudonyms import Pseudonyms
+from claims_feedback.rows import CLAIM_SUBJECT_PARTS, Candidate, OutcomeRow, PredictionRow, Subject
 
-INSERT_PREDICTION = """
-    INSERT INTO prediction
-        (revision_id, stratum_id, request_id, row, claim_id, is_first_of_claim, decision, score, served_at_ms)
-    VALUES (
-        :revision_id, :stratum_id, :request_id, :row, :claim_id,
-        :claim_id IS NOT NULL AND NOT EXISTS (
-            SELECT 1 FROM prediction
-            WHERE claim_id = :claim_id AND stratum_id = :stratum_id AND is_first_of_claim = 1
-        ),
-        :decision, :score, :served_at_ms
-    )
-    ON CONFLICT (request_id, row, revision_id) DO NOTHING
-    RETURNING id, is_first_of_claim
-"""
+Sent = TypeVar("Sent", PredictionRow, OutcomeRow)
 
-OUTCOMES_OF_PREDICTION = """
-    SELECT id, outcome FROM outcome WHERE model_id = :model_id AND request_id = :request_id AND row = :row
-    UNION ALL
-    SELECT id, outcome FROM outcome WHERE model_id = :model_id AND claim_id = :claim_id
-    ORDER BY id
-"""
-
-INSERT_OUTCOME = """
-    INSERT INTO outcome (model_id, claim_id, request_id, row, outcome, observed_at_ms)
-    VALUES (:model_id, :claim_id, :request_id, :row, :outcome, :observed_at_ms)
-    ON CONFLICT DO NOTHING
-"""
-
-PREDICTIONS_OF_OUTCOME = """
-    SELECT prediction.id, stratum_id, decision, outcome, corrected
-    FROM prediction JOIN revision ON revision.id = prediction.revision_id
-    WHERE model_id = :model_id AND {subject}
-"""
-PREDICTIONS_OF_CLAIM = PREDICTIONS_OF_OUTCOME.format(subject="claim_id = :claim_id AND is_first_of_claim = 1")
-PREDICTIONS_OF_ROW = PREDICTIONS_OF_OUTCOME.format(subject="request_id = :request_id AND row = :row")
+Arrival = tuple[Candidate, join.Outcome, int]
+"""A prediction, an outcome of it, and the time in milliseconds at which the outcome came."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,190 +30,263 @@ class Receipt:
     accepted: int
     """Rows that are stored now, the duplicates included."""
     duplicates: int
-    """Rows that had been stored before, and changed nothing."""
+    """Rows that changed nothing: they had been stored before, or are of a claim that was erased."""
     labelled: int
     """Predictions that got their first outcome."""
     corrections: int
     """Predictions of which an outcome differs from the first, for the first time."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stored:
-    """A prediction as an outcome finds it."""
-
-    id: int
-    stratum_id: int
-    decision: join.Decision
-    label: join.Label
-
-
 class Store:
-    """Writes predictions and outcomes; every method but `open` and `close` runs inside `transaction`."""
+    """Writes predictions and outcomes; every method but `transaction` and `close` runs inside `transaction`."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """Use a connection that `open` made."""
-        self._connection = connection
+    _statements: Statements
+
+    def __init__(self, database: Database, pseudonyms: Pseudonyms, *, now: Callable[[], dt.datetime]) -> None:
+        """``now`` returns the present, with a time zone."""
+        self.database = database
+        self._pseudonyms = pseudonyms
+        self._now = now
         self._ids: dict[tuple[object, ...], int] = {}
-        self._increments: Counter[tuple[int, str]] = Counter()
-
-    @classmethod
-    def open(cls, path: str, *, max_bytes: int, busy_timeout_seconds: float, now: dt.datetime) -> "Store":
-        """Open or create the database and bring it to this version.
-
-        ``max_bytes``: size at which writes fail; 0 for none. A database that is larger already takes no growth.
-        """
-        try:
-            connection = sqlite3.connect(
-                path, timeout=busy_timeout_seconds, isolation_level=None, check_same_thread=False
-            )
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")  # A commit returns when its pages are on the disk.
-            connection.execute("PRAGMA foreign_keys = ON")
-            schema.migrate(connection, now)
-            if max_bytes:
-                (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
-                connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // page_bytes)}")
-        except sqlite3.Error as error:
-            raise errors.CannotStart(
-                f"The database {path} cannot be opened: {error}. It must be a file of this service's, in a folder"
-                " that user 65532 may write, on a volume with room."
-            ) from error
-        return cls(connection)
+        self._ids_of_session = database.sessions
+        self._increments = totals.Increments()
+        self._received_at_ms = 0
+        self._has_erased = False
 
     def close(self) -> None:
-        """Close the database; the last connection also folds the write-ahead log into the file."""
-        self._connection.close()
+        """Close the database."""
+        self.database.close()
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Store all of what happens inside, durably, or nothing; raise `errors.DatabaseUnavailable` for nothing."""
+    def transaction(self, models: Iterable[join.Model]) -> Iterator[None]:
+        """Store all of what happens inside, durably, or nothing; raise `errors.DatabaseUnavailable` for nothing.
+
+        ``models``: every ClaimsModel of which something is stored.
+        """
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            yield
-            self._add_increments()
-            self._connection.execute("COMMIT")
-        except BaseException as error:
+            with self.database.writing(models) as self._statements:
+                if self._ids_of_session != self.database.sessions:
+                    self._ids.clear()  # Another server may have taken over, or a backup may have been restored.
+                    self._ids_of_session = self.database.sessions
+                self._received_at_ms = _milliseconds(self._now())
+                self._has_erased = bool(self._statements.select("SELECT 1 FROM erased LIMIT 1"))
+                yield
+                self._increments.write(self._statements)
+        except BaseException:
             self._ids.clear()  # Some may have been given in this transaction.
-            if self._connection.in_transaction:  # SQLite may have rolled back by itself.
-                self._connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
-                raise errors.DatabaseUnavailable(str(error)) from error
             raise
         finally:
             self._increments.clear()
 
     def add_predictions(self, predictions: Sequence[join.Prediction]) -> Receipt:
         """Store predictions, and label those whose outcome came before them."""
-        before = self._increments.copy()
-        new = sum(map(self._add_prediction, predictions))
-        return self._receipt(before, accepted=len(predictions), new=new)
+        new = self._without_stored(self._without_erased(list(map(self._prediction_row, predictions))))
+        firsts = self._firsts_of_claims(new)
+        labelled, corrections = self._relabel(self._outcomes_before(new, firsts))
+        self._statements.change_each(
+            queries.INSERT_PREDICTION,
+            [
+                row.values(is_first_of_claim=is_first, received_at_ms=self._received_at_ms)
+                for row, is_first in zip(new, firsts, strict=True)
+            ],
+        )
+        for row in new:
+            self._count_prediction(row)
+        duplicates = len(predictions) - len(new)
+        return Receipt(accepted=len(predictions), duplicates=duplicates, labelled=labelled, corrections=corrections)
 
     def add_outcomes(self, outcomes: Sequence[join.ObservedOutcome]) -> Receipt:
         """Store outcomes, and label the predictions they are about; one without a prediction waits for it."""
-        before = self._increments.copy()
-        new = sum(map(self._add_outcome, outcomes))
-        return self._receipt(before, accepted=len(outcomes), new=new)
+        new = self._without_known(self._without_erased(list(map(self._outcome_row, outcomes))))
+        rows = [row.values(received_at_ms=self._received_at_ms) for row in new]
+        self._statements.change_each(queries.INSERT_OUTCOME, rows)
+        found = self._predictions_of([row.subject for row in new])
+        before = {candidate.id: candidate.label_values for each in found.values() for candidate in each}
+        labelled, corrections = self._relabel(
+            [(candidate, row.outcome, self._received_at_ms) for row in new for candidate in found[row.subject]]
+        )
+        after = {candidate.id: candidate.label_values for each in found.values() for candidate in each}
+        changed = [(*values, key) for key, values in after.items() if values != before[key]]
+        self._statements.change_each(queries.UPDATE_LABEL, changed)
+        duplicates = len(outcomes) - len(new)
+        return Receipt(accepted=len(outcomes), duplicates=duplicates, labelled=labelled, corrections=corrections)
 
-    def _add_prediction(self, prediction: join.Prediction) -> bool:
-        """Return whether it was new."""
-        stratum = prediction.stratum
+    def erase_claim(self, claim: join.Claim) -> erasure.Erased:
+        """Delete what is stored of a claim, and store nothing of it from now on; the totals stay."""
+        self._has_erased = True
+        model_id = self._id_of("model", namespace=claim.namespace, name=claim.model)
+        return erasure.erase(self._statements, self._pseudonyms, claim, model_id, self._received_at_ms)
+
+    def _prediction_row(self, prediction: join.Prediction) -> PredictionRow:
+        stratum, hashes = prediction.stratum, self._pseudonyms
         model_id = self._id_of("model", namespace=stratum.namespace, name=stratum.model)
         revision_id = self._id_of("revision", model_id=model_id, name=stratum.revision)
         stratum_id = self._id_of("stratum", revision_id=revision_id, attempt=stratum.attempt, epoch=stratum.epoch)
-        values = {
-            "revision_id": revision_id,
-            "stratum_id": stratum_id,
-            "request_id": prediction.request_id,
-            "row": prediction.row,
-            "claim_id": prediction.claim_id,
-            "decision": prediction.decision.value,
-            "score": prediction.score,
-            "served_at_ms": _milliseconds(prediction.served_at),
-        }
-        inserted = self._connection.execute(INSERT_PREDICTION, values).fetchall()
-        if not inserted:
-            return False
-        self._increments[stratum_id, prediction.decision.value] += 1
-        ((prediction_id, is_first_of_claim),) = inserted
-        subject = {
-            "model_id": model_id,
-            "request_id": prediction.request_id,
-            "row": prediction.row,
-            "claim_id": prediction.claim_id if is_first_of_claim else None,  # NULL equals nothing.
-        }
-        arrived = self._connection.execute(OUTCOMES_OF_PREDICTION, subject).fetchall()
-        stored = Stored(id=prediction_id, stratum_id=stratum_id, decision=prediction.decision, label=join.Label())
-        self._relabel(stored, (join.Outcome(outcome) for _, outcome in arrived))
-        return True
-
-    def _add_outcome(self, observed: join.ObservedOutcome) -> bool:
-        """Return whether it was new."""
-        values = {
-            "model_id": self._id_of("model", namespace=observed.namespace, name=observed.model),
-            "claim_id": observed.claim_id,
-            "request_id": observed.request_id,
-            "row": observed.row,
-            "outcome": observed.outcome.value,
-            "observed_at_ms": _milliseconds(observed.observed_at),
-        }
-        if self._connection.execute(INSERT_OUTCOME, values).rowcount == 0:
-            return False
-        select = PREDICTIONS_OF_ROW if observed.claim_id is None else PREDICTIONS_OF_CLAIM
-        for prediction_id, stratum_id, decision, outcome, corrected in self._connection.execute(
-            select, values
-        ).fetchall():
-            label = join.Label(outcome=join.Outcome(outcome) if outcome else None, corrected=bool(corrected))
-            stored = Stored(id=prediction_id, stratum_id=stratum_id, decision=join.Decision(decision), label=label)
-            self._relabel(stored, (observed.outcome,))
-        return True
-
-    def _relabel(self, stored: Stored, arriving: Iterable[join.Outcome]) -> None:
-        label = join.relabel(stored.label, arriving)
-        if label == stored.label:
-            return
-        self._connection.execute(
-            "UPDATE prediction SET outcome = ?, corrected = ? WHERE id = ?",
-            (label.outcome and label.outcome.value, int(label.corrected), stored.id),
+        return PredictionRow(
+            model_id=model_id,
+            request_id=hashes.request(prediction.request_id),
+            row=prediction.row,
+            claim_id=None if prediction.claim_id is None else hashes.claim(prediction.claim_id),
+            score=prediction.score,
+            candidate=Candidate(
+                stratum_id=stratum_id,
+                revision_id=revision_id,
+                decision=prediction.decision,
+                cohort=None if prediction.cohort is None else hashes.token("cohort", prediction.cohort),
+                is_tester=prediction.is_tester,
+                served_at_ms=_milliseconds(prediction.served_at),
+            ),
         )
-        if stored.label.outcome is None and label.outcome is not None:
-            self._increments[stored.stratum_id, join.RESULT_OF[stored.decision, label.outcome].value] += 1
-        if label.corrected and not stored.label.corrected:
-            self._increments[stored.stratum_id, "corrections"] += 1
+
+    def _outcome_row(self, observed: join.ObservedOutcome) -> OutcomeRow:
+        model_id = self._id_of("model", namespace=observed.namespace, name=observed.model)
+        subject: Subject
+        if observed.claim_id is not None:
+            subject = (self._pseudonyms.claim(observed.claim_id), model_id)
+        elif observed.request_id is not None and observed.row is not None:
+            subject = (self._pseudonyms.request(observed.request_id), observed.row, model_id)
+        else:
+            raise ValueError("An outcome names a claim, or a request and a row.")
+        observed_at_ms = _milliseconds(observed.observed_at)
+        return OutcomeRow(model_id=model_id, subject=subject, outcome=observed.outcome, observed_at_ms=observed_at_ms)
+
+    def _without_erased(self, rows: Sequence[Sent]) -> Sequence[Sent]:
+        """Leave out what is of an erased claim."""
+        if not self._has_erased:
+            return rows
+        tokens = [[(row.model_id, erasure.token_of(self._pseudonyms, each)) for each in row.subjects] for row in rows]
+        erased = set(select_asked(self._statements, queries.ERASED, [key for keys in tokens for key in keys]))
+        return [row for row, keys in zip(rows, tokens, strict=True) if erased.isdisjoint(keys)]
+
+    def _without_stored(self, rows: Sequence[PredictionRow]) -> list[PredictionRow]:
+        """Leave out what is stored already, and what comes twice."""
+        identities = [row.identity for row in rows]
+        seen = set(select_asked(self._statements, queries.STORED_PREDICTIONS, identities))
+        return _first_of_each(rows, identities, seen)
+
+    def _without_known(self, rows: Sequence[OutcomeRow]) -> list[OutcomeRow]:
+        """Leave out what was said of the same subject before."""
+        waiting = self._outcomes_of([row.subject for row in rows])
+        seen = {(subject, outcome) for subject, found in waiting.items() for _, outcome, _ in found}
+        return _first_of_each(rows, [(row.subject, row.outcome) for row in rows], seen)
+
+    def _firsts_of_claims(self, rows: Sequence[PredictionRow]) -> list[bool]:
+        """Return, for each new prediction in order, whether it is its claim's first in its stratum."""
+        claims = [row.claim for row in rows if row.claim is not None]
+        seen = set(select_asked(self._statements, queries.FIRSTS_OF_CLAIMS, claims))
+        firsts = []
+        for row in rows:
+            firsts.append(row.claim is not None and row.claim not in seen)
+            if row.claim is not None:
+                seen.add(row.claim)
+        return firsts
+
+    def _outcomes_before(self, rows: Sequence[PredictionRow], firsts: Sequence[bool]) -> list[Arrival]:
+        """Return the outcomes that came before their prediction, in the order in which they came."""
+        subjects = [row.subjects if is_first else [row.row_subject] for row, is_first in zip(rows, firsts, strict=True)]
+        waiting = self._outcomes_of([subject for each in subjects for subject in each])
+        return [
+            (row.candidate, outcome, received_at_ms)
+            for row, each in zip(rows, subjects, strict=True)
+            for _, outcome, received_at_ms in sorted(found for subject in each for found in waiting[subject])
+        ]
+
+    def _outcomes_of(self, subjects: Iterable[Subject]) -> Mapping[Subject, list[tuple[int, join.Outcome, int]]]:
+        """Return (id, outcome, time at which it came) of every outcome of these subjects."""
+        found: defaultdict[Subject, list[tuple[int, join.Outcome, int]]] = defaultdict(list)
+        for sql, keys in _by_kind(subjects, queries.OUTCOMES_OF_CLAIMS, queries.OUTCOMES_OF_ROWS):
+            for outcome_id, *subject, outcome, received_at_ms in select_asked(self._statements, sql, keys):
+                found[tuple(subject)].append((outcome_id, join.Outcome(outcome), received_at_ms))
+        return found
+
+    def _predictions_of(self, subjects: Iterable[Subject]) -> Mapping[Subject, list[Candidate]]:
+        """Return the predictions that an outcome of each subject labels; one prediction is one object."""
+        found: defaultdict[Subject, list[Candidate]] = defaultdict(list)
+        candidates: dict[int, Candidate] = {}
+        for sql, keys in _by_kind(subjects, queries.PREDICTIONS_OF_CLAIMS, queries.PREDICTIONS_OF_ROWS):
+            for row in select_asked(self._statements, sql, keys):
+                subject, stored = tuple(row[: -len(queries.CANDIDATE_COLUMNS)]), row[-len(queries.CANDIDATE_COLUMNS) :]
+                found[subject].append(candidates.setdefault(stored[0], Candidate.stored(stored)))
+        return found
+
+    def _relabel(self, arrivals: Sequence[Arrival]) -> tuple[int, int]:
+        """Give outcomes to predictions, in order; return how many were labelled, and how many corrected."""
+        cohorts = [
+            (candidate.stratum_id, candidate.cohort)
+            for candidate, _, _ in arrivals
+            if candidate.cohort is not None and not candidate.is_tester
+        ]
+        gave_evidence = set(select_asked(self._statements, queries.COHORTS_WITH_EVIDENCE, cohorts))
+        new_cohorts = []
+        labelled = corrected = 0
+        for candidate, outcome, received_at_ms in arrivals:
+            before, candidate.label = candidate.label, join.relabel(candidate.label, [outcome])
+            if before.outcome is None:
+                cohort = (candidate.stratum_id, candidate.cohort)
+                standing = join.standing_of(is_tester=candidate.is_tester, cohort_gave_evidence=cohort in gave_evidence)
+                candidate.is_repeat = standing is join.Standing.COHORT_REPEAT
+                if standing is join.Standing.EVIDENCE and candidate.cohort is not None:
+                    gave_evidence.add(cohort)
+                    new_cohorts.append((*cohort, self._received_at_ms))
+                self._count_label(candidate, outcome, standing, received_at_ms)
+                labelled += 1
+            elif candidate.label.corrected and not before.corrected:
+                if not candidate.is_repeat and not candidate.is_tester:
+                    self._increments.counts[candidate.stratum_id, totals.CORRECTIONS] += 1
+                corrected += 1
+        self._statements.change_each(queries.INSERT_COHORT, new_cohorts)
+        return labelled, corrected
+
+    def _count_label(
+        self, candidate: Candidate, outcome: join.Outcome, standing: join.Standing, received_at_ms: int
+    ) -> None:
+        result = join.RESULT_OF[candidate.decision, outcome]
+        self._increments.count_label(candidate.stratum_id, standing, result)
+        if not candidate.is_tester:
+            self._increments.observe_delay(candidate.revision_id, received_at_ms - candidate.served_at_ms)
+
+    def _count_prediction(self, row: PredictionRow) -> None:
+        candidate = row.candidate
+        if candidate.is_tester:
+            self._increments.counts[candidate.stratum_id, totals.TESTER_PREDICTIONS] += 1
+        else:
+            self._increments.counts[candidate.stratum_id, candidate.decision.value] += 1
+            self._increments.observe_score(candidate.revision_id, row.score)
 
     def _id_of(self, table: str, **key: str | int) -> int:
         """Return the id of a model, a revision or a stratum, which is stored when it is new."""
         found = self._ids.get((table, *key.values()))
         if found is None:
-            columns, matches = ", ".join(key), " AND ".join(f"{column} = :{column}" for column in key)
-            given = ", ".join(f":{column}" for column in key)
-            self._connection.execute(
+            columns, given = ", ".join(key), ", ".join("?" * len(key))
+            matches = " AND ".join(f"{column} = ?" for column in key)
+            values = tuple(key.values())
+            self._statements.change(
                 f"INSERT INTO {table} ({columns}) VALUES ({given}) ON CONFLICT DO NOTHING",  # noqa: S608
-                key,
+                values,
             )
-            (found,) = self._connection.execute(
-                f"SELECT id FROM {table} WHERE {matches}",  # noqa: S608
-                key,
-            ).fetchone()
+            ((found,),) = self._statements.select(f"SELECT id FROM {table} WHERE {matches}", values)  # noqa: S608
             self._ids[table, *key.values()] = found
         return int(found)
 
-    def _add_increments(self) -> None:
-        for (stratum_id, column), increment in self._increments.items():
-            self._connection.execute(
-                f"UPDATE stratum SET {column} = {column} + ? WHERE id = ?",  # noqa: S608
-                (increment, stratum_id),
-            )
 
-    def _receipt(self, before: Counter[tuple[int, str]], *, accepted: int, new: int) -> Receipt:
-        added: Counter[str] = Counter()
-        for (_, column), increment in (self._increments - before).items():
-            added[column] += increment
-        return Receipt(
-            accepted=accepted,
-            duplicates=accepted - new,
-            labelled=sum(added[result] for result in join.Result),
-            corrections=added["corrections"],
-        )
+def _first_of_each(rows: Sequence[Sent], identities: Sequence[object], seen: set[Any]) -> list[Sent]:
+    """Return the rows whose identity was not seen before them."""
+    new = []
+    for row, identity in zip(rows, identities, strict=True):
+        if identity not in seen:
+            seen.add(identity)
+            new.append(row)
+    return new
+
+
+def _by_kind(subjects: Iterable[Subject], of_claims: str, of_rows: str) -> Iterator[tuple[str, list[Subject]]]:
+    """Return the query for subjects that are claims with them, and the one for those that are rows."""
+    claims: list[Subject] = []
+    rows: list[Subject] = []
+    for subject in subjects:
+        (claims if len(subject) == CLAIM_SUBJECT_PARTS else rows).append(subject)
+    yield of_claims, claims
+    yield of_rows, rows
 
 
 def _milliseconds(moment: dt.datetime) -> int:
