@@ -13,6 +13,7 @@ from claims_contract import labels
 from claims_operator.adapters.kubernetes import Cluster
 from claims_operator.api import names
 from claims_operator.api.names import Kind, Manifest
+from claims_operator.core.own_metrics import Answer
 from claims_operator.core.snapshot import (
     INFINITE_EDGE,
     Backend,
@@ -116,6 +117,13 @@ class PlayedTraffic:
             outcomes={(self.namespace, self.name): totals},
             latency_edges=EDGES,
         )
+
+    async def ask(self, query: str) -> Answer:
+        """Own metrics are asked of a real HTTP server (`played_prometheus`)."""
+        raise AssertionError(f"nobody asks for own metrics here: {query}")
+
+    async def close(self) -> None:
+        """There is nothing to close."""
 
 
 class PlayedKServe:

@@ -16,10 +16,11 @@ from claims_operator.adapters.registry import Registry
 from claims_operator.api import names
 from claims_operator.api.names import Kind, Manifest, ObjectKey
 from claims_operator.api.status import ClaimsModelStatus
+from claims_operator.api.v1alpha1 import PrometheusReference
 from claims_operator.collector import Collector
 from claims_operator.core.facts import Platform
 from claims_operator.publishing import Metrics, Publisher
-from claims_operator.tick import Ticker
+from claims_operator.tick import PrometheusServers, Ticker
 
 NAME = "claim-risk"
 LONGEST_PAUSE_SECONDS = 60.0
@@ -78,6 +79,16 @@ def model(number: int, version: str) -> dict[str, Any]:
     return {"version": version, "uri": f"models:/claim-risk/{number}", "format": {"name": "sklearn"}}
 
 
+@dataclass(frozen=True)
+class OneSource:
+    """Every ClaimsModel is judged by the same."""
+
+    collector: Collector
+
+    async def find(self, _namespace: str, _named: PrometheusReference | None) -> Collector:
+        return self.collector
+
+
 @dataclass
 class World:
     """Everything around one ClaimsModel."""
@@ -88,6 +99,8 @@ class World:
     key: ObjectKey
     clock: PlayedClock = field(default_factory=PlayedClock)
     audit: io.StringIO = field(default_factory=io.StringIO)
+    sources: PrometheusServers | None = None
+    """What the operator asks; None for the traffic itself, without a Prometheus between."""
 
     def __post_init__(self) -> None:
         self.traffic = PlayedTraffic(clock=self.clock, name=self.key.name, namespace=self.key.namespace)
@@ -100,7 +113,7 @@ class World:
         return Ticker(
             cluster=self.cluster,
             registry=self.registry,
-            collector=Collector(self.traffic, least_seconds=0, monotonic=lambda: 0),
+            sources=self.sources or OneSource(Collector(self.traffic, least_seconds=0, monotonic=lambda: 0)),
             publisher=Publisher(
                 self.cluster, Metrics(CollectorRegistry()), identity="test", audit=self.audit, now=self.clock.now
             ),

@@ -12,16 +12,17 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from claims_operator import handlers, http
-from claims_operator.adapters import clock
+from claims_operator.adapters import clock, credentials
 from claims_operator.adapters.kubernetes import Cluster
 from claims_operator.adapters.prometheus import Prometheus
 from claims_operator.adapters.registry import Registry
-from claims_operator.collector import Collector
+from claims_operator.core.credentials import Credentials
 from claims_operator.core.facts import Platform
 from claims_operator.errors import InvalidSettings
 from claims_operator.lease import Lease
 from claims_operator.publishing import Metrics, Publisher
 from claims_operator.settings import Settings
+from claims_operator.sources import Sources
 from claims_operator.tick import Ticker
 from claims_operator.worker import Worker
 
@@ -31,14 +32,14 @@ async def run(settings: Settings, kubeconfig: Path | None, stop: asyncio.Event) 
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     timeout = settings.request_timeout_seconds
-    prometheus = Prometheus(settings.prometheus_url, timeout_seconds=timeout)
     async with (
         contextlib.AsyncExitStack() as stack,
         http.serve(registry, settings.http_port),
         await Cluster.connect(kubeconfig=kubeconfig, request_timeout_seconds=timeout) as cluster,
         Registry(settings.mlflow_url, request_timeout_seconds=timeout) as models,
     ):
-        stack.push_async_callback(prometheus.close)
+        sources = build_sources(settings, cluster)
+        stack.push_async_callback(sources.close)
         lease = Lease(
             cluster,
             namespace=settings.operator_namespace,
@@ -51,7 +52,7 @@ async def run(settings: Settings, kubeconfig: Path | None, stop: asyncio.Event) 
             return True
         metrics.leader.set(1)
         worker = Worker(
-            build_ticker(settings, cluster, models, prometheus, metrics).tick,
+            build_ticker(settings, cluster, models, sources, metrics).tick,
             metrics,
             resync_seconds=settings.resync_seconds,
             deadline_seconds=settings.tick_deadline_seconds,
@@ -68,14 +69,36 @@ async def run(settings: Settings, kubeconfig: Path | None, stop: asyncio.Event) 
         return not lost
 
 
-def build_ticker(
-    settings: Settings, cluster: Cluster, models: Registry, prometheus: Prometheus, metrics: Metrics
-) -> Ticker:
+def build_sources(settings: Settings, cluster: Cluster) -> Sources:
+    """Put together what Prometheus servers are asked by."""
+
+    def connect(address: str, of: Credentials) -> Prometheus:
+        return Prometheus(
+            address,
+            credentials=of,
+            timeout_seconds=settings.request_timeout_seconds,
+            window_seconds=settings.prometheus_window_seconds,
+            replica_labels=settings.prometheus_replica_labels,
+        )
+
+    return Sources(
+        address=settings.prometheus_url,
+        own_credentials=credentials.from_directory(settings.prometheus_credentials_directory),
+        allowed_addresses=settings.prometheus_allowed_addresses,
+        read_secret=cluster.read_secret,
+        connect=connect,
+        least_seconds=settings.snapshot_seconds,
+        now=clock.now,
+        monotonic=time.monotonic,
+    )
+
+
+def build_ticker(settings: Settings, cluster: Cluster, models: Registry, sources: Sources, metrics: Metrics) -> Ticker:
     """Put the parts of a tick together."""
     return Ticker(
         cluster=cluster,
         registry=models,
-        collector=Collector(prometheus, least_seconds=settings.snapshot_seconds, monotonic=time.monotonic),
+        sources=sources,
         publisher=Publisher(cluster, metrics, identity=settings.identity, audit=sys.stdout, now=clock.now),
         platform=Platform(
             gateway_name=settings.gateway_name,
@@ -120,5 +143,5 @@ async def main() -> int:
 
 if __name__ == "__main__":
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # It tells of every query, three each look.
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # It tells of every query, five each look.
     sys.exit(asyncio.run(main()))

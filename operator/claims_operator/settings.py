@@ -3,9 +3,11 @@
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Final, Self
+from pathlib import Path
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
+from claims_operator.core.addresses import Address
 from claims_operator.errors import InvalidSettings
 
 PREFIX: Final = "CLAIMS_"
@@ -17,6 +19,20 @@ class Settings:
 
     prometheus_url: str = "http://prometheus.claims-system:9090"
     """Base URL of the Prometheus that scrapes the gateway and the feedback service."""
+
+    prometheus_credentials_directory: Path | None = None
+    """Mounted Secret with the credentials for that Prometheus (`core.credentials`), read at each look; empty: none."""
+
+    prometheus_allowed_addresses: tuple[str, ...] = ()
+    """Base URLs, with blanks between them, that ClaimsModels may name besides; whoever writes one makes the operator
+    send requests there."""
+
+    prometheus_replica_labels: tuple[str, ...] = ("prometheus_replica", "__replica__")
+    """Labels, with blanks between them, by which replicas of one Prometheus differ. Of series that differ by nothing
+    else, the newest counts."""
+
+    prometheus_window_seconds: int = 60
+    """Seconds after which a sample is too old to be used; at least two scrape intervals."""
 
     mlflow_url: str = "http://mlflow.claims-system:5000"
     """Base URL of the MLflow server that ``models:/`` URIs are resolved with."""
@@ -77,8 +93,12 @@ class Settings:
             if text is None:
                 continue
             try:
-                values[field.name] = _PARSERS[field.type if isinstance(field.type, str) else field.type.__name__](text)
-                if field.name.endswith("_url"):
+                values[field.name] = _PARSERS[field.type](text)
+                if field.name == "prometheus_url":
+                    Address.parse(text)
+                elif field.name == "prometheus_allowed_addresses":
+                    _check_addresses(text)
+                elif field.name.endswith("_url"):
                     _check_url(text)
             except ValueError as error:
                 problems.append(f"{variable}={text!r} {error}")
@@ -115,8 +135,23 @@ def _check_url(text: str) -> None:
         raise ValueError("must be a URL such as http://mlflow.claims-system:5000")
 
 
-_PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
-    "str": _not_empty,
-    "int": _positive_integer,
-    "float": _positive_number,
+def _check_addresses(text: str) -> None:
+    for address in text.split():
+        Address.parse(address)
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_PARSERS: Final[Mapping[Any, Callable[[str], object]]] = {
+    str: _not_empty,
+    int: _positive_integer,
+    float: _positive_number,
+    Path | None: _path,
+    tuple[str, ...]: _words,
 }

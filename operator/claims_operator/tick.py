@@ -17,9 +17,9 @@ from claims_operator.api.status import (
     Revision,
     State,
 )
-from claims_operator.api.v1alpha1 import ClaimsModelSpec, ModelSource
+from claims_operator.api.v1alpha1 import ClaimsModelSpec, ModelSource, PrometheusReference
 from claims_operator.collector import Collector
-from claims_operator.core import cleanup, desired, facts, judging
+from claims_operator.core import cleanup, desired, facts, judging, own_metrics, replicas
 from claims_operator.core.analysis import absorb, assess
 from claims_operator.core.decision import Hold
 from claims_operator.core.facts import Facts, Obstacle, Platform, Unresolved
@@ -43,6 +43,14 @@ class ModelRegistry(Protocol):
 
     async def resolve(self, model: ModelSource) -> ResolvedModel:
         """Pin a model; raise ModelUnusable or RegistryUnavailable."""
+        ...
+
+
+class PrometheusServers(Protocol):
+    """Where counters come from."""
+
+    async def find(self, namespace: str, named: PrometheusReference | None) -> Collector:
+        """Return the collector that a ClaimsModel is judged by."""
         ...
 
 
@@ -70,7 +78,7 @@ class Ticker:
 
     cluster: Cluster
     registry: ModelRegistry
-    collector: Collector
+    sources: PrometheusServers
     publisher: Publisher
     platform: Platform
     now: Callable[[], dt.datetime]
@@ -209,16 +217,24 @@ class Ticker:
         evidence, rollout = judging.recall(known.rollout, limits), known.rollout
         programmed = known.route is not None and known.route.programmed
         if programmed and judging.next_look(known.spec, rollout, known.now) <= known.now:
-            snapshot = await self.collector.snapshot(known.spec.analysis.latency.threshold_milliseconds)
+            collector = await self.sources.find(known.key.namespace, known.spec.analysis.prometheus)
+            snapshot = await collector.snapshot(known.spec.analysis.latency.threshold_milliseconds)
+            snapshot = replicas.without_lagging(snapshot, window, evidence.gateway)
             evidence = absorb(evidence, snapshot, window, limits, known.now)
-            rollout = rollout.model_copy(update={"evidence": evidence.to_json(), "judged_at": known.now})
+            due = own_metrics.due(known.spec, rollout.own_metrics, window, known.now)
+            own = await collector.ask(due, rollout.own_metrics, window, known.now)
+            changes = {"evidence": evidence.to_json(), "own_metrics": own, "judged_at": known.now}
+            rollout = rollout.model_copy(update=changes)
             name = names.rollout(known.key.name, candidate.attempt)
             # Nothing is decided on evidence that is not recorded.
             children.rollouts[name] = await self.cluster.replace_status(
                 names.CLAIMS_ROLLOUT, children.rollouts[name], rollout.to_json()
             )
         gate = judging.gate(known.spec, candidate.step)
-        return replace(known, rollout=rollout, analysis=assess(evidence, limits, gate, window, known.now))
+        analysis = own_metrics.joined(
+            assess(evidence, limits, gate, window, known.now), known.spec, rollout.own_metrics, window
+        )
+        return replace(known, rollout=rollout, analysis=analysis)
 
     # Apply ----------------------------------------------------------------------------------------------------------
 

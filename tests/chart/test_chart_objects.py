@@ -26,6 +26,7 @@ EVERYTHING = {
     "podMonitors": {"enabled": True},
     "gateway": {"createClass": True, "service": {"type": "NodePort", "nodePort": 30080}},
     "global": {"imagePullSecrets": ["registry"], "imageRegistry": "registry.example.com/claims"},
+    "prometheus": {"credentialsSecret": "prometheus", "readableSecrets": ["claims-prometheus"]},
 }
 WITHOUT_OPTIONS = {
     "crds": {"enabled": False},
@@ -124,14 +125,15 @@ def test_no_object_is_made_twice_and_each_says_where_it_belongs(objects: list[Ob
 # Rights ---------------------------------------------------------------------------------------------------------------
 
 
-def test_rights_name_everything_and_hold_no_secret(objects: list[Object]) -> None:
+def test_rights_name_everything_and_hold_no_secret_that_is_not_named(objects: list[Object]) -> None:
     roles = [item for item in objects if item["kind"] in {"ClusterRole", "Role"}]
     assert len(roles) == 2
     for role in roles:
         for rule in role["rules"]:
             for words in rule.values():
                 assert "*" not in words
-            assert "secrets" not in rule["resources"]
+            if "secrets" in rule["resources"]:
+                assert (rule["verbs"], rule["resourceNames"]) == (["get"], ["claims-prometheus"])
 
 
 def test_the_operator_may_do_what_it_does_and_no_more() -> None:

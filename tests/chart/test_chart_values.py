@@ -9,6 +9,8 @@ import pytest
 import yaml
 from chart.rendering import CHART, Object, RefusedError, environment, merged, nested, one, pods, render, render_text
 
+from claims_operator.settings import Settings
+
 DEFAULTS: Object = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 SCHEMA: Object = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 
@@ -31,6 +33,11 @@ OTHER: dict[str, tuple[Any, Object]] = {
     "operator.leaseSeconds": (30, {}),
     "route.domain": ("claims.example.com", {}),
     "prometheus.url": ("https://prometheus.example.com/base", {}),
+    "prometheus.credentialsSecret": ("prometheus-credentials", {}),
+    "prometheus.replicaLabels": (["replica"], {}),
+    "prometheus.windowSeconds": (180, {}),
+    "prometheus.allowedAddresses": (["https://mimir.example.com/prometheus"], {}),
+    "prometheus.readableSecrets": (["claims-prometheus"], {}),
     "runtime.drainSeconds": (0, {}),
     "runtime.predictThreads": (4, {}),
     "feedback.token.existingSecret": ("mine", {}),
@@ -142,6 +149,10 @@ def test_helm_itself_refuses_an_unknown_value() -> None:
         pytest.param("runtime.predictThreads", 0, id="no-thread"),
         pytest.param("prometheus.url", "", id="no-prometheus"),
         pytest.param("prometheus.url", "prometheus:9090", id="address-that-is-no-url"),
+        pytest.param("prometheus.url", "http://user:word@prometheus:9090", id="password-in-an-address"),
+        pytest.param("prometheus.windowSeconds", 5, id="samples-that-are-always-too-old"),
+        pytest.param("prometheus.allowedAddresses", ["*"], id="any-address"),
+        pytest.param("prometheus.readableSecrets", ["*"], id="any-secret"),
         pytest.param("route.domain", "", id="no-domain"),
         pytest.param("gateway.name", "", id="no-gateway-name"),
         pytest.param("gateway.replicas", 0, id="no-gateway-pod"),
@@ -253,6 +264,23 @@ def test_an_own_secret_is_mounted_and_none_is_made() -> None:
     volumes = {volume["name"]: volume for volume in dict(pods(objects))["claims-feedback"]["volumes"]}
     assert volumes["token"]["secret"] == {"secretName": "mine"}
     assert not [item for item in objects if item["kind"] == "Secret"]
+
+
+def test_credentials_of_prometheus_are_mounted_where_the_operator_reads_them() -> None:
+    pod = dict(pods(render({"prometheus": {"credentialsSecret": "mine"}})))["claims-operator"]
+    (container,) = pod["containers"]
+    mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+    mount = mounts[environment(container)["CLAIMS_PROMETHEUS_CREDENTIALS_DIRECTORY"]]
+    assert mount["readOnly"] is True
+    assert {volume["name"]: volume for volume in pod["volumes"]}[mount["name"]]["secret"] == {"secretName": "mine"}
+
+
+def test_lists_reach_the_operator_one_by_one() -> None:
+    values = {"prometheus": {"allowedAddresses": ["http://a:1", "https://b/c"], "replicaLabels": []}}
+    (container,) = dict(pods(render(values)))["claims-operator"]["containers"]
+    understood = Settings.from_environment(environment(container))
+    assert understood.prometheus_allowed_addresses == ("http://a:1", "https://b/c")
+    assert understood.prometheus_replica_labels == ()
 
 
 def test_an_own_gateway_is_used_and_none_is_made() -> None:

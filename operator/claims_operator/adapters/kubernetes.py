@@ -1,5 +1,6 @@
 """The API server: objects as plain dicts, one field manager, and every foreign exception translated to `errors`."""
 
+import base64
 from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
@@ -25,6 +26,7 @@ class Cluster:
     def __init__(self, api_client: client.ApiClient, *, request_timeout_seconds: float) -> None:
         self._client = api_client
         self._objects = client.CustomObjectsApi(api_client)
+        self._core = client.CoreV1Api(api_client)
         self._options: dict[str, Any] = {"_request_timeout": request_timeout_seconds}
 
     @classmethod
@@ -56,6 +58,20 @@ class Cluster:
             if refusal.status == _NOT_FOUND:
                 return None
             raise
+
+    async def read_secret(self, namespace: str, name: str) -> dict[str, bytes] | None:
+        """Return the keys of a Secret; None where there is none."""
+        try:
+            secret = await self._send(
+                f"read Secret {namespace}/{name}", self._core.read_namespaced_secret(name, namespace, **self._options)
+            )
+        except Refused as refusal:
+            if refusal.status == _NOT_FOUND:
+                return None
+            raise
+        if not isinstance(secret, client.V1Secret):
+            raise ClusterUnavailable(f"could not read Secret {namespace}/{name}: the answer is no Secret")
+        return {key: base64.b64decode(value) for key, value in (secret.data or {}).items()}
 
     async def list_children(self, kind: Kind, namespace: str, model: str) -> list[Manifest]:
         """Return the objects of a kind that carry the label of a ClaimsModel."""

@@ -14,6 +14,17 @@ SEMANTIC_VERSION_PATTERN: Final = (
 )
 MODEL_URI_PATTERN: Final = r"^models:/[A-Za-z0-9][A-Za-z0-9_.-]*(/[1-9][0-9]*|@[A-Za-z][A-Za-z0-9_.-]*)$"
 
+ADDRESS_PATTERN: Final = (
+    r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9_~][A-Za-z0-9._~-]*)*/?$"
+)
+"""No user, no query, no escapes, no segment that begins with a dot: one address has one spelling."""
+ADDRESS_MESSAGE: Final = (
+    "write a base URL such as http://prometheus.monitoring:9090 or https://mimir.example.com/prometheus,"
+    " without user and password"
+)
+LONGEST_ADDRESS: Final = 512
+NUMBER_PATTERN: Final = r"^-?[0-9]{1,15}([.][0-9]{1,9})?$"
+
 
 def to_timedelta(duration: str) -> dt.timedelta:
     """Return the length of a duration that `DURATION_PATTERN` matches."""
@@ -67,6 +78,8 @@ _interval = _text(DURATION_PATTERN, _DURATION, length=32, also=(_INTERVAL_RULE,)
 _share = _text(RATIO_PATTERN, _RATIO, length=32, also=(_SHARE_RULE,))
 _margin = _text(RATIO_PATTERN, _RATIO, length=32, also=(_MARGIN_RULE,))
 _confidence = _text(RATIO_PATTERN, _RATIO, length=32, also=(_CONFIDENCE_RULE,))
+_number = _text(NUMBER_PATTERN, 'write a number in quotes, for example "0.25" or "-3"', length=32)
+_address = _text(ADDRESS_PATTERN, ADDRESS_MESSAGE, length=LONGEST_ADDRESS)
 _version = _text(SEMANTIC_VERSION_PATTERN, "write the model's semantic version, three numbers such as 2.1.0", length=64)
 _uri = _text(
     MODEL_URI_PATTERN,
@@ -79,6 +92,8 @@ Interval = Annotated[str, _interval[0], _interval[1]]
 Share = Annotated[str, _share[0], _share[1]]
 Margin = Annotated[str, _margin[0], _margin[1]]
 Confidence = Annotated[str, _confidence[0], _confidence[1]]
+Number = Annotated[str, _number[0], _number[1]]
+BaseUrl = Annotated[str, _address[0], _address[1]]
 SemanticVersion = Annotated[str, _version[0], _version[1]]
 ModelUri = Annotated[str, _uri[0], _uri[1]]
 Quantity = Annotated[

@@ -47,6 +47,8 @@ class Reason(StrEnum):
     ERRORS_FAILED = "ErrorsFailed"
     LATENCY_FAILED = "LatencyFailed"
     ACCURACY_FAILED = "AccuracyFailed"
+    METRIC_FAILED = "MetricFailed"
+    """An own metric met its failureCondition as often in a row as its failureLimit says."""
     ANALYSIS_FAILED = "AnalysisFailed"
     """The metrics together are proof of a fault that none of them is alone."""
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"

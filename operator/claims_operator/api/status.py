@@ -194,6 +194,21 @@ class StepRecord(ApiModel):
     analysis: tuple[MetricStatus, ...] = ()
 
 
+class OwnMetricRecord(ApiModel):
+    """What an own metric came to."""
+
+    name: str
+    question: str = Field(description="Hash of what the spec asks; another question starts again.")
+    asked_at: Timestamp
+    verdict: Literal["Pass", "Fail", "Inconclusive", "NoData", "Error"]
+    value: str | None = Field(default=None, description="The candidate's, at the latest look that had one.")
+    stable_value: str | None = Field(default=None, description="The stable revision's, where it is compared.")
+    looks: int = Field(default=0, description="Looks that had a value.")
+    failures: int = Field(default=0, description="Failures in a row, up to the latest look that had a value.")
+    query: str = Field(description="The query as it was asked for the candidate.")
+    message: str
+
+
 class ClaimsRolloutStatus(ApiModel):
     """What was seen and decided in this attempt."""
 
@@ -205,6 +220,9 @@ class ClaimsRolloutStatus(ApiModel):
     finished_at: Timestamp | None = None
     judged_at: Timestamp | None = Field(default=None, description="Time of the latest look at the metrics.")
     steps: tuple[StepRecord, ...] = Field(default=(), json_schema_extra={"x-kubernetes-list-type": "atomic"})
+    own_metrics: tuple[OwnMetricRecord, ...] = Field(
+        default=(), json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+    )
     evidence: Annotated[
         dict[str, Any] | None, Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
     ] = None

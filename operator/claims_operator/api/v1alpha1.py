@@ -6,11 +6,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from claims_operator.api.quantities import (
+    BaseUrl,
     Confidence,
     Duration,
     Interval,
     Margin,
     ModelUri,
+    Number,
     Quantity,
     SemanticVersion,
     Share,
@@ -176,8 +178,164 @@ class Accuracy(ApiModel):
     )
 
 
+class SuccessCondition(ApiModel):
+    """When an own metric passes: all that is set must hold. NaN and no value never pass."""
+
+    model_config = config(
+        rule(
+            "has(self.min) || has(self.max) || has(self.maxAboveStable) || has(self.maxBelowStable)",
+            "set at least one of min, max, maxAboveStable and maxBelowStable",
+        )
+    )
+    min: Number | None = Field(default=None, description="The value is at least this.")
+    max: Number | None = Field(default=None, description="The value is at most this.")
+    max_above_stable: Number | None = Field(
+        default=None, description="The value is above that of the stable revision by at most this."
+    )
+    max_below_stable: Number | None = Field(
+        default=None, description="The value is below that of the stable revision by at most this."
+    )
+
+
+class FailureCondition(ApiModel):
+    """When a look at an own metric is a failure: any that is set holds. NaN and no value are none."""
+
+    model_config = config(
+        rule(
+            "has(self.below) || has(self.above) || has(self.aboveStableBy) || has(self.belowStableBy)",
+            "set at least one of below, above, aboveStableBy and belowStableBy",
+        )
+    )
+    below: Number | None = Field(default=None, description="The value is below this.")
+    above: Number | None = Field(default=None, description="The value is above this.")
+    above_stable_by: Number | None = Field(
+        default=None, description="The value is above that of the stable revision by more than this."
+    )
+    below_stable_by: Number | None = Field(
+        default=None, description="The value is below that of the stable revision by more than this."
+    )
+
+
+def _cel_no_overlap(success: str, failure: str, comparison: str) -> str:
+    """Return the CEL rule that one value cannot be a success and a failure by these two fields."""
+    both = f"has(self.successCondition.{success}) && has(self.failureCondition.{failure})"
+    values = f"double(self.failureCondition.{failure}) {comparison} double(self.successCondition.{success})"
+    return f"!has(self.successCondition) || !has(self.failureCondition) || !({both}) || {values}"
+
+
+_OVERLAPS: Final = (
+    ("max", "above", ">="),
+    ("min", "below", "<="),
+    ("maxAboveStable", "aboveStableBy", ">="),
+    ("maxBelowStable", "belowStableBy", ">="),
+)
+_COMPARED: Final = tuple(
+    f"(has(self.{condition}) && has(self.{condition}.{name}))"
+    for condition, fields in (
+        ("successCondition", ("maxAboveStable", "maxBelowStable")),
+        ("failureCondition", ("aboveStableBy", "belowStableBy")),
+    )
+    for name in fields
+)
+PLACEHOLDERS: Final = (
+    "namespace", "name", "revision", "stableRevision", "slot", "stableSlot", "attempt", "epoch", "window",
+)  # fmt: skip
+"""What may stand in a query between double braces."""
+_QUERY_MESSAGE: Final = "placeholders in a query are " + ", ".join(f"{{{{{name}}}}}" for name in PLACEHOLDERS)
+_QUERY_RULE: Final = rule(
+    "self.findAll('[{][{][^}]*([}][}])?').all(p, p in ["
+    + ", ".join(f"'{{{{{name}}}}}'" for name in PLACEHOLDERS)
+    + "])",
+    _QUERY_MESSAGE,
+)
+
+
+class OwnMetric(ApiModel):
+    """A number that a query comes to, compared with thresholds look by look: no test with an error rate."""
+
+    model_config = config(
+        rule(
+            "has(self.successCondition) || has(self.failureCondition)",
+            "set successCondition, failureCondition or both, or the metric decides nothing",
+        ),
+        rule(
+            "!self.required || has(self.successCondition)",
+            "a metric that is required needs a successCondition; add one, or set required to false",
+        ),
+        rule(
+            f"!({' || '.join(_COMPARED)})"
+            " || self.query.contains('{{revision}}') || self.query.contains('{{slot}}')",
+            "what is compared with the stable revision needs {{revision}} or {{slot}} in its query,"
+            " or both would be the same number",
+        ),
+        *(
+            rule(
+                _cel_no_overlap(success, failure, comparison),
+                f"failureCondition.{failure} must be {comparison} successCondition.{success}:"
+                " one value cannot be a success and a failure",
+            )
+            for success, failure, comparison in _OVERLAPS
+        ),
+    )
+    name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=40,
+            pattern=DNS_LABEL,
+            description="Name of the metric, for example manual-reviews.",
+            json_schema_extra={
+                "x-kubernetes-validations": [
+                    rule(
+                        "!(self in ['errors', 'latency', 'accuracy'])",
+                        "errors, latency and accuracy are the platform's own; choose another name",
+                    )
+                ]
+            },
+        ),
+    ]
+    query: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=2048,
+            description="PromQL that comes to one number for the candidate; " + _QUERY_MESSAGE + "."
+            " For a comparison with stable it is asked again with stable's revision and slot.",
+            json_schema_extra={"x-kubernetes-validations": [_QUERY_RULE]},
+        ),
+    ]
+    success_condition: SuccessCondition | None = Field(default=None, description="When it passes.")
+    failure_condition: FailureCondition | None = Field(
+        default=None, description="When a look is a failure; failureLimit of them in a row roll the candidate back."
+    )
+    failure_limit: int = Field(
+        default=3, ge=1, le=100, description="Failures in a row that roll back. This is no test with an error rate."
+    )
+    interval: Interval = Field(
+        default="30s", description="Least time between two looks at it; looks are made at analysis.interval."
+    )
+    window: Duration = Field(default="5m", description="What {{window}} stands for, as in rate(x[{{window}}]).")
+    required: bool = Field(default=True, description="Whether each step, and so a promotion, needs it to pass.")
+
+
+class PrometheusReference(ApiModel):
+    """A Prometheus of your own. It must scrape the gateway and the feedback service."""
+
+    address: BaseUrl = Field(
+        description="Base URL. The operator asks only addresses that it was told (Helm: prometheus.allowedAddresses)."
+    )
+    credentials_secret: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        description="Secret in this namespace with any of the keys token, username and password, ca.crt, tls.crt and"
+        " tls.key, header.<name>. It is read at each look, and goes to this address only.",
+    )
+
+
 class Analysis(ApiModel):
-    """What a candidate must show. All tests are sequential: they may be looked at every interval."""
+    """What a candidate must show. Errors, latency and accuracy are sequential tests, valid at every look."""
 
     interval: Interval = Field(default="30s", description="Time between two looks.")
     confidence: Confidence = Field(
@@ -186,6 +344,17 @@ class Analysis(ApiModel):
     latency: Latency = Latency()
     errors: Errors = Errors()
     accuracy: Accuracy | None = Field(default=None, description="Judged from outcomes; not judged where not set.")
+    metrics: Annotated[
+        tuple[OwnMetric, ...],
+        Field(
+            max_length=10,
+            description="Numbers of your own.",
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = ()
+    prometheus: PrometheusReference | None = Field(
+        default=None, description="Prometheus to judge by; the platform's where it is not set."
+    )
 
 
 class Feedback(ApiModel):

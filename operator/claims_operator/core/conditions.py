@@ -5,7 +5,8 @@ from typing import Final, Literal
 from claims_operator.api import names
 from claims_operator.api.reasons import Reason
 from claims_operator.api.status import ClaimsModelStatus, Condition, MetricStatus, State
-from claims_operator.core import judging
+from claims_operator.core import judging, own_metrics
+from claims_operator.core.analysis import Verdict
 from claims_operator.core.decision import Decision, Hold
 from claims_operator.core.facts import Facts
 
@@ -77,7 +78,12 @@ def _ready(facts: Facts, status: ClaimsModelStatus) -> tuple[Status, Reason, str
 def _analysed(facts: Facts, status: ClaimsModelStatus) -> tuple[Status, Reason, str]:
     if status.candidate is None or facts.analysis is None:
         return "Unknown", Reason.NO_ROLLOUT, "no candidate takes requests"
-    verdicts = {assessment.verdict.value for assessment in facts.analysis.assessments}
+    optional = own_metrics.optional_names(facts.spec)
+    verdicts = {
+        assessment.verdict.value
+        for assessment in facts.analysis.assessments
+        if assessment.metric not in optional or assessment.verdict == Verdict.FAIL
+    }
     message = "; ".join(assessment.message for assessment in facts.analysis.assessments)
     for verdict, reason in (
         ("Fail", Reason.ANALYSIS_FAILED),

@@ -8,6 +8,7 @@ from claims_operator.api.quantities import to_timedelta
 from claims_operator.api.reasons import Reason
 from claims_operator.api.status import Candidate, Revision
 from claims_operator.api.v1alpha1 import Step
+from claims_operator.core import own_metrics
 from claims_operator.core.analysis import Assessment, Verdict
 from claims_operator.core.facts import Facts, Unresolved
 
@@ -323,10 +324,13 @@ def _not_passed(facts: Facts, candidate: Candidate) -> tuple[Assessment, ...]:
     """Return what does not pass; accuracy counts at the last step only, since outcomes come late."""
     if facts.analysis is None:
         return ()
+    optional = own_metrics.optional_names(facts.spec)
     return tuple(
         assessment
         for assessment in facts.analysis.assessments
-        if assessment.verdict != Verdict.PASS and (assessment.metric != ACCURACY or is_last_step(facts, candidate.step))
+        if assessment.verdict != Verdict.PASS
+        and assessment.metric not in optional
+        and (assessment.metric != ACCURACY or is_last_step(facts, candidate.step))
     )
 
 
@@ -367,7 +371,7 @@ def _failed_metric(assessments: tuple[Assessment, ...]) -> Reason:
     ):
         if metric in failed:
             return reason
-    return Reason.ANALYSIS_FAILED
+    return Reason.METRIC_FAILED if failed else Reason.ANALYSIS_FAILED
 
 
 def _started(facts: Facts, candidate: Candidate, step: int, weight: int) -> str:

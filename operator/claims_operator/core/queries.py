@@ -15,8 +15,10 @@ GRPC_ANSWERS: Final = "envoy_cluster_grpc_(.+_)?[0-9]+"
 """Names of the counters of gRPC answers, one per method and status number, for example
 ``envoy_cluster_grpc_ModelInfer_14`` (Envoy leaves the method in the name where the service's name has a dot). They
 exist when the EnvoyProxy sets ``telemetry.metrics.enableGRPCStats: true``."""
-GRPC_STATUS_PATTERN: Final = re.compile(r"envoy_cluster_grpc_(?:.+_)?([0-9]+)")
-"""The same, with the status number."""
+GRPC_METHOD_LABELS: Final = ("envoy_grpc_bridge_method", "envoy_grpc_bridge_service")
+"""Where Envoy puts the method otherwise."""
+GRPC_STATUS_LABEL: Final = "grpc_status"
+"""Label of our own query for the status number."""
 CLUSTER_LABEL: Final = "envoy_cluster_name"
 CLUSTER_PATTERN: Final = re.compile(r"httproute/([^/]+)/([^/]+)/rule/(\d+)/backend/(\d+)")
 """What Envoy Gateway calls a backendRef: namespace, route, index of the rule, index of the backendRef."""
@@ -36,17 +38,36 @@ INVALID_ARGUMENT, NOT_FOUND, the rights and preconditions, RESOURCE_EXHAUSTED (t
 UNIMPLEMENTED (a method that does not exist, as HTTP 404)."""
 
 
+CLOCK: Final = "time()"
+"""Query for the time that Prometheus has, in seconds since 1970."""
+
+_BACKENDS: Final = f'{CLUSTER_LABEL}=~"httproute/.+/rule/[0-9]+/backend/[0-9]+"'
+
+
 def gateway_counters(thresholds: frozenset[int], *, window_seconds: int) -> str:
-    """Return the query for all gateway counters of all ClaimsModels: raw samples of the last ``window_seconds``.
+    """Return the query for answers and times of all ClaimsModels: raw samples of the last ``window_seconds``.
 
     ``thresholds``: the latency thresholds in use, in milliseconds. A range, not an instant: only so does Prometheus
     return the time of each scrape, and nothing older.
     """
     edges = [rf"{edge}(\\.0)?" for edge in sorted(thresholds)]  # Prometheus 3 writes 250 as 250.0.
     le = "|".join(["", *edges, r"\\+Inf"])  # The empty one: counters, which have no such label.
-    names = f"{HTTP_ANSWERS}|{GRPC_ANSWERS}|{REQUEST_TIME_BUCKET}"
-    selector = f'__name__=~"{names}",{CLUSTER_LABEL}=~"httproute/.+/rule/[0-9]+/backend/[0-9]+",le=~"{le}"'
-    return f"{{{selector}}}[{window_seconds}s]"
+    return f'{{__name__=~"{HTTP_ANSWERS}|{REQUEST_TIME_BUCKET}",{_BACKENDS},le=~"{le}"}}[{window_seconds}s]'
+
+
+def grpc_answers(*, window_seconds: int) -> str:
+    """Return the query for gRPC answers by status, of all ClaimsModels.
+
+    Envoy counts each method apart, and makes one of whatever name a client sends: Prometheus adds them up, so that the
+    answer has at most 17 series per backendRef and scrape target. The values are those of the last scrape; its time is
+    that of the other counters of the same target.
+    """
+    selector = f'{{__name__=~"{GRPC_ANSWERS}",{_BACKENDS}}}'
+    by_status = (
+        f"label_replace(last_over_time({selector}[{window_seconds}s]),"
+        f' "{GRPC_STATUS_LABEL}", "$1", "__name__", "envoy_cluster_grpc_(?:.+_)?([0-9]+)")'
+    )
+    return f"sum without (__name__, {', '.join(GRPC_METHOD_LABELS)}) ({by_status})"
 
 
 def outcome_totals(*, window_seconds: int) -> str:

@@ -13,6 +13,8 @@ from claims_operator.api.v1alpha1 import ClaimsModelSpec
 
 SAMPLES = sorted((Path(__file__).parents[3] / "manifests/samples").glob("*.yaml"))
 VALID: dict[str, Any] = claims_model("default")["spec"]
+METRIC = {"name": "reviews", "query": 'reviews{revision="{{revision}}"}', "successCondition": {"max": "0.3"}}
+COMPARED = {"successCondition": {"maxAboveStable": "0.1"}}
 
 
 def apply(api_server: ControlPlane, namespace: str, spec: dict[str, Any], name: str = "claim-risk") -> None:
@@ -77,6 +79,68 @@ def test_the_smallest_object_is_filled_in_as_the_models_say(api_server: ControlP
         pytest.param("analysis.errors.margin", "0", "a margin is above 0", id="no-margin"),
         pytest.param("analysis.latency.thresholdMilliseconds", 0, "greater than or equal to 1", id="no-latency"),
         pytest.param("serving.route.hostname", "Not A Host", "should match", id="hostname"),
+        pytest.param(
+            "analysis.prometheus", {"address": "prometheus:9090"}, "write a base URL such as", id="address-is-no-url"
+        ),
+        pytest.param(
+            "analysis.prometheus",
+            {"address": "http://me:word@prometheus:9090"},
+            "without user and password",
+            id="address-with-password",
+        ),
+        pytest.param("analysis.prometheus", {"credentialsSecret": "x"}, "address: Required", id="secret-for-nothing"),
+        pytest.param(
+            "analysis.prometheus",
+            {"address": "http://prometheus:9090", "credentialsSecret": "../x"},
+            "should match",
+            id="secret-is-no-name",
+        ),
+        *(
+            pytest.param("analysis.metrics", [METRIC | change], sentence, id=id_)
+            for id_, change, sentence in (
+                ("metric-of-a-taken-name", {"name": "errors"}, "errors, latency and accuracy are the platform's own"),
+                ("metric-name", {"name": "Reviews"}, "should match"),
+                ("metric-without-query", {"query": ""}, "at least 1 char"),
+                ("unknown-placeholder", {"query": "x{a='{{pod}}'}"}, "placeholders in a query are {{namespace}}"),
+                ("open-placeholder", {"query": "x{a='{{name"}, "placeholders in a query are {{namespace}}"),
+                ("metric-that-asks-nothing", {"successCondition": {}}, "set at least one of min, max"),
+                ("threshold-is-a-float", {"successCondition": {"max": 0.3}}, "must be of type string"),
+                ("threshold-is-a-percentage", {"successCondition": {"max": "3%"}}, "write a number in quotes"),
+                ("failure-of-nothing", {"failureCondition": {}}, "set at least one of below, above"),
+                (
+                    "success-and-failure-at-once",
+                    {"failureCondition": {"above": "0.2"}},
+                    "failureCondition.above must be >= successCondition.max",
+                ),
+                (
+                    "success-and-failure-at-once-over-stable",
+                    {**COMPARED, "failureCondition": {"aboveStableBy": "0.05"}},
+                    "failureCondition.aboveStableBy must be >= successCondition.maxAboveStable",
+                ),
+                ("stable-is-the-same-number", {**COMPARED, "query": "reviews"}, "needs {{revision}} or {{slot}}"),
+                ("metric-interval", {"interval": "1s"}, "the interval is between 5s and 1h"),
+                ("no-failure-allowed", {"failureLimit": 0}, "greater than or equal to 1"),
+            )
+        ),
+        pytest.param(
+            "analysis.metrics",
+            [{"name": "reviews", "query": "x", "failureCondition": {"above": "1"}}],
+            "a metric that is required needs a successCondition",
+            id="required-and-never-passes",
+        ),
+        pytest.param(
+            "analysis.metrics",
+            [{"name": "reviews", "query": "x", "required": False}],
+            "set successCondition, failureCondition or both",
+            id="metric-without-condition",
+        ),
+        pytest.param("analysis.metrics", [METRIC, METRIC], "Duplicate value", id="two-metrics-of-one-name"),
+        pytest.param(
+            "analysis.metrics",
+            [METRIC | {"name": f"m{number}"} for number in range(11)],
+            "must have at most 10 items",
+            id="too-many-metrics",
+        ),
     ],
 )
 def test_a_bad_field_is_refused_with_what_to_write(
@@ -86,6 +150,16 @@ def test_a_bad_field_is_refused_with_what_to_write(
         apply(api_server, namespace, changed(path, value))
 
     assert sentence in str(refusal.value)
+
+
+def test_what_an_own_metric_does_not_say_is_filled_in(api_server: ControlPlane, namespace: str) -> None:
+    apply(api_server, namespace, changed("analysis.metrics", [METRIC, METRIC | COMPARED | {"name": "compared"}]))
+
+    stored = json.loads(api_server.kubectl("get", "clm", "claim-risk", "-n", namespace, "-o", "json"))["spec"]
+
+    first, second = stored["analysis"]["metrics"]
+    assert first == METRIC | {"failureLimit": 3, "interval": "30s", "window": "5m", "required": True}
+    assert second["successCondition"] == {"maxAboveStable": "0.1"}
 
 
 def test_accuracy_needs_feedback(api_server: ControlPlane, namespace: str) -> None:

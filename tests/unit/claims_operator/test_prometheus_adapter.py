@@ -2,68 +2,30 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 import json
-import urllib.parse
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from prometheus_server import (
+    Answer,
+    answering,
+    gateway_series,
+    matrix,
+    outcome_series,
+    running,
+    scalar,
+    success,
+    vector,
+)
 
-from claims_operator.adapters.prometheus import Prometheus
-from claims_operator.core import queries
+from claims_operator.adapters.prometheus import LARGEST_ANSWER_BYTES, Prometheus
+from claims_operator.core import credentials, own_metrics, queries
 from claims_operator.core.snapshot import INFINITE_EDGE, Backend, Counter, OutcomeTotal, Snapshot
 
-CLUSTER = "httproute/claims/claim-risk/rule/{rule}/backend/{slot}"
-POD = {"instance": "10.1.0.7:19001", "job": "envoy"}
-Answer = Callable[[str], tuple[int, str]]
-
-
-@dataclass
-class Server:
-    """What one connection after another asked, and what to answer to a query."""
-
-    answer: Answer
-    address: str = ""
-    requests: list[tuple[str, dict[str, str], str]] = field(default_factory=list)
-    """Path, headers and query of each request."""
-    delay_seconds: float = 0.0
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            first, *lines = head.strip().split("\r\n")
-            headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-            body = (await reader.readexactly(int(headers.get("content-length", "0")))).decode()
-            query = urllib.parse.parse_qs(body).get("query", [""])[0]
-            self.requests.append((first.split(" ")[1], headers, query))
-            if self.delay_seconds:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(reader.read(), self.delay_seconds)  # Ends when the client gives up.
-            status, text = self.answer(query)
-            content = text.encode()
-            writer.write(f"HTTP/1.1 {status} Said\r\nContent-Length: {len(content)}\r\n".encode())
-            writer.write(b"Content-Type: application/json\r\nConnection: close\r\n\r\n" + content)
-            await writer.drain()
-
-
-@contextlib.asynccontextmanager
-async def running(answer: Answer, *, delay_seconds: float = 0.0) -> AsyncIterator[Server]:
-    """Serve on a free port; on leaving, wait until every connection is closed."""
-    server = Server(answer=answer, delay_seconds=delay_seconds)
-    connections: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        connections.add(task)
-        await server.serve(reader, writer)
-        await writer.wait_closed()
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
-        server.address = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-        yield server
-    await asyncio.gather(*connections, return_exceptions=True)
+START = dt.datetime(2026, 11, 20, 12, 0, tzinfo=dt.UTC)
 
 
 @contextlib.asynccontextmanager
@@ -80,42 +42,11 @@ async def collected(answer: Answer, **options: Any) -> Snapshot:
         return await prometheus.collect(frozenset({250}))
 
 
-def matrix(*series: tuple[dict[str, str], list[tuple[float, str]]]) -> dict[str, Any]:
-    result = [{"metric": labels, "values": [list(value) for value in values]} for labels, values in series]
-    return {"resultType": "matrix", "result": result}
-
-
-def vector(*series: tuple[dict[str, str], tuple[float, str]]) -> dict[str, Any]:
-    return {"resultType": "vector", "result": [{"metric": labels, "value": list(value)} for labels, value in series]}
-
-
-def answering(
-    *,
-    gateway: dict[str, Any] | None = None,
-    outcomes: dict[str, Any] | None = None,
-    edges: dict[str, Any] | None = None,
-) -> Answer:
-    """Return a Prometheus with these answers, and nothing else."""
-
-    def answer(query: str) -> tuple[int, str]:
-        if query.startswith("group by (le)"):
-            data = edges or vector()
-        elif query.startswith("claims_outcomes_total"):
-            data = outcomes or matrix()
-        else:
-            data = gateway or matrix()
-        return 200, json.dumps({"status": "success", "data": data})
-
-    return answer
-
-
-def gateway_series(name: str, *, rule: int = 1, slot: int = 0, **labels: str) -> dict[str, str]:
-    return {"__name__": name, "envoy_cluster_name": CLUSTER.format(rule=rule, slot=slot), **POD, **labels}
-
-
-def outcome_series(result: str, **labels: str) -> dict[str, str]:
-    own = {"model_namespace": "claims", "model_name": "claim-risk", "revision": "aaa", "attempt": "2", "epoch": "1"}
-    return {"__name__": "claims_outcomes_total", **own, "result": result, "instance": "feedback-0", **labels}
+def answers_by_status(status: str, *, rule: int = 0, slot: int = 0) -> dict[str, str]:
+    """Return the labels of a sum over the methods."""
+    labels = gateway_series("", rule=rule, slot=slot, grpc_status=status)
+    del labels["__name__"]
+    return labels
 
 
 def kinds(counters: tuple[Counter, ...]) -> dict[str, tuple[float, float]]:
@@ -131,9 +62,10 @@ async def test_counters_come_raw_with_the_time_of_their_scrape_by_backend() -> N
         (gateway_series(queries.HTTP_ANSWERS, envoy_response_code_class="5"), [(115.5, "1")]),
         (gateway_series(queries.REQUEST_TIME_BUCKET, le="250"), [(115.5, "12")]),
         (gateway_series(queries.REQUEST_TIME_BUCKET, le="+Inf"), [(115.5, "15")]),
-        (gateway_series("envoy_cluster_grpc_ModelInfer_14", rule=0, slot=1), [(115.5, "3")]),
+        (gateway_series(queries.HTTP_ANSWERS, rule=0, slot=1, envoy_response_code_class="2"), [(115.5, "9")]),
     )
-    snapshot = await collected(answering(gateway=rows))
+    statuses = vector((answers_by_status("14", rule=0, slot=1), (120.0, "3")))
+    snapshot = await collected(answering(gateway=rows, grpc=statuses))
     assert snapshot.error is None
     rest = Backend(namespace="claims", route="claim-risk", rule=1, slot=0)
     grpc = Backend(namespace="claims", route="claim-risk", rule=0, slot=1)
@@ -143,7 +75,8 @@ async def test_counters_come_raw_with_the_time_of_their_scrape_by_backend() -> N
         "le:250": (12, 115.5),
         INFINITE_EDGE: (15, 115.5),
     }
-    assert kinds(snapshot.gateway[grpc]) == {"grpc:14": (3, 115.5)}
+    # Prometheus adds the methods up, and the time of the sum is that of the scrape.
+    assert kinds(snapshot.gateway[grpc]) == {"http:2": (9, 115.5), "grpc:14": (3, 115.5)}
     instances = {counter.instance for found in snapshot.gateway.values() for counter in found}
     assert len(instances) == 1, "all of them are one gateway pod's"
 
@@ -156,24 +89,11 @@ async def test_the_two_spellings_of_a_bucket_edge_are_one() -> None:
     assert snapshot.latency_edges == (0.5, 250.0)
 
 
-async def test_statuses_of_several_grpc_methods_are_summed_and_gateway_pods_are_kept_apart() -> None:
-    rows = matrix(
-        (gateway_series("envoy_cluster_grpc_ModelInfer_0", rule=0, envoy_grpc_bridge_service="inference"), [(10, "5")]),
-        (gateway_series("envoy_cluster_grpc_ServerReady_0", rule=0), [(10, "1")]),
-        (gateway_series("envoy_cluster_grpc_0", rule=0, envoy_grpc_bridge_method="Check"), [(10, "1")]),
-        ({**gateway_series("envoy_cluster_grpc_ModelInfer_0", rule=0), "instance": "10.1.0.8:19001"}, [(11, "100")]),
-    )
-    (found,) = (await collected(answering(gateway=rows))).gateway.values()
-    assert sorted(counter.value for counter in found) == [7, 100]
-    assert len({counter.instance for counter in found}) == 2
-
-
 async def test_nan_and_foreign_series_are_no_values() -> None:
     rows = matrix(
         (gateway_series(queries.HTTP_ANSWERS, envoy_response_code_class="2"), [(1, "NaN")]),
         (gateway_series(queries.REQUEST_TIME_BUCKET, le="+Inf"), [(1, "+Inf")]),
         ({"__name__": queries.HTTP_ANSWERS, "envoy_cluster_name": "prometheus_stats"}, [(1, "5")]),
-        (gateway_series("envoy_cluster_grpc_ModelInfer_total"), [(1, "5")]),
         (gateway_series(queries.REQUEST_TIME_BUCKET, le="wide"), [(1, "5")]),
     )
     outcomes = matrix(
@@ -205,7 +125,7 @@ async def test_an_empty_prometheus_is_an_empty_snapshot_and_no_error() -> None:
     assert (snapshot.error, snapshot.gateway, snapshot.outcomes, snapshot.latency_edges) == (None, {}, {}, ())
 
 
-async def test_a_look_is_three_queries_however_many_models_there_are() -> None:
+async def test_a_look_is_five_queries_however_many_models_there_are() -> None:
     series: list[tuple[dict[str, str], list[tuple[float, str]]]] = [
         (
             {
@@ -221,19 +141,80 @@ async def test_a_look_is_three_queries_however_many_models_there_are() -> None:
     async with running(answering(gateway=rows)) as server, asking(server.address + "/prefix/") as prometheus:
         snapshot = await prometheus.collect(frozenset({500, 100}))
         assert len(snapshot.gateway) == 1_000
-        assert [path for path, _, _ in server.requests] == ["/prefix/api/v1/query"] * 3
-        gateway = next(query for _, _, query in server.requests if query.startswith("{"))
+        assert [request.path for request in server.requests] == ["/prefix/api/v1/query"] * 5
+        gateway = next(query for query in server.queries if query.startswith("{"))
         assert r'le=~"|100(\\.0)?|500(\\.0)?|\\+Inf"' in gateway
-        assert gateway.endswith("[60s]"), "nothing older than the staleness limit is returned"
+        assert gateway.endswith("[60s]"), "nothing older than the window is returned"
 
 
-async def test_headers_are_sent() -> None:
-    async with (
-        running(answering()) as server,
-        asking(server.address, headers={"X-Scope-OrgID": "claims"}) as prometheus,
-    ):
-        await prometheus.collect(frozenset())
-        assert {headers["x-scope-orgid"] for _, headers, _ in server.requests} == {"claims"}
+async def test_all_queries_of_a_look_are_for_one_instant_and_want_no_partial_answer() -> None:
+    async with running(answering(clock=lambda: time.time() - 30)) as server, asking(server.address) as prometheus:
+        await prometheus.collect(frozenset({250}))
+        first, *others = server.requests
+        assert (first.query, "time" in first.form) == ("time()", False)
+        assert len({request.form["time"] for request in others}) == 1
+        assert {request.form["partial_response"] for request in server.requests} == {"false"}
+
+
+async def test_credentials_are_sent_and_not_shown() -> None:
+    keys = {"token": b"very-secret\n", "header.X-Scope-OrgID": b"claims"}
+    of = credentials.parse(keys)
+
+    def repeating(_query: str) -> tuple[int, str]:
+        return 401, "who is very-secret of claims?"
+
+    async with running(repeating) as server, asking(server.address, credentials=of) as prometheus:
+        error = (await prometheus.collect(frozenset())).error
+        assert server.requests[0].headers["x-scope-orgid"] == "claims"
+        assert server.requests[0].headers["authorization"] == "Bearer very-secret"
+    assert error is not None
+    assert error.endswith("HTTP 401 who is [hidden] of [hidden]?")
+    assert "very-secret" not in repr(of)
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    of = credentials.parse({"token": b"very-secret"})
+    async with running(answering()) as other, running(lambda _: (302, "{}")) as server:
+        server.headers = f"Location: {other.address}/api/v1/query\r\n"
+        async with asking(server.address, credentials=of) as prometheus:
+            error = str((await prometheus.collect(frozenset())).error)
+    assert "answers HTTP 302, a redirect, which is not followed; name the address itself" in error
+    assert other.requests == []
+
+
+async def test_a_proxy_of_the_environment_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(answering()) as proxy, running(answering()) as server:
+        monkeypatch.setenv("HTTP_PROXY", proxy.address)
+        monkeypatch.setenv("ALL_PROXY", proxy.address)
+        async with asking(server.address) as prometheus:
+            assert (await prometheus.collect(frozenset())).error is None
+        assert (len(server.requests), proxy.requests) == (5, [])
+
+
+# Clocks -------------------------------------------------------------------------------------------------------------
+
+
+async def looked_at_by(ahead_seconds: float) -> Snapshot:
+    """Return a look at a scrape of 20 s ago, by a Prometheus whose clock is ahead."""
+    scraped_at = START.timestamp() + ahead_seconds - 20
+    rows = matrix((gateway_series(queries.HTTP_ANSWERS, envoy_response_code_class="2"), [(scraped_at, "10")]))
+    return await collected(answering(gateway=rows, clock=lambda: START.timestamp() + ahead_seconds), now=lambda: START)
+
+
+@pytest.mark.parametrize("ahead_seconds", [0, 0.4, -0.4, 180, -180])
+async def test_the_age_of_a_sample_is_told_by_the_clock_of_prometheus(ahead_seconds: float) -> None:
+    snapshot = await looked_at_by(ahead_seconds)
+    [[counter]] = snapshot.gateway.values()
+    assert START.timestamp() - counter.at == pytest.approx(20, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("ahead_seconds", "words"), [(7200, "2:00:00 ahead of the operator's"), (-660, "0:11:00 behind the operator's")]
+)
+async def test_clocks_that_are_too_far_apart_are_an_error(ahead_seconds: float, words: str) -> None:
+    snapshot = await looked_at_by(ahead_seconds)
+    assert f"has a clock that is {words}; set both by NTP" in str(snapshot.error)
+    assert snapshot.gateway == {}
 
 
 # Trouble ------------------------------------------------------------------------------------------------------------
@@ -247,8 +228,17 @@ WRONG_ANSWERS: dict[str, tuple[Answer, str]] = {
     "a refused query": (refusing, "refused the query"),
     "a web page": (lambda _: (200, "<html>Sign in</html>"), "did not answer as Prometheus does: HTTP 200 <html>"),
     "a proxy's error": (lambda _: (502, "bad gateway"), "did not answer as Prometheus does: HTTP 502 bad gateway"),
-    "a redirect": (lambda _: (302, "{}"), "refused the query"),
     "other JSON": (lambda _: (200, '{"status": "success"}'), "did not answer as Prometheus does"),
+    "JSON without an end": (lambda _: (200, "[" * 100_000), "did not answer as Prometheus does"),
+    "a warning": (
+        lambda _: success(scalar(1.0), warnings=["store 10.1.0.9 is down"]),
+        "warns that data may be missing or wrong: ['store 10.1.0.9 is down']",
+    ),
+    "no time": (lambda _: success(vector()), "does not tell its time"),
+    "too much": (
+        lambda _: (200, " " * (LARGEST_ANSWER_BYTES + 1)),
+        "answers time() with more than 48 MiB",
+    ),
     "a list": (lambda _: (200, "[1]"), "refused the query"),
     "a broken series": (
         lambda _: (200, '{"status": "success", "data": {"result": [{"metric": {}, "values": []}]}}'),
@@ -298,3 +288,41 @@ async def test_a_prometheus_that_comes_back_is_believed_again() -> None:
         assert (await prometheus.collect(frozenset())).error is not None
         server.answer = answering()
         assert (await prometheus.collect(frozenset())).error is None
+
+
+# Own metrics --------------------------------------------------------------------------------------------------------
+
+
+async def asked(data: dict[str, Any], **more: Any) -> own_metrics.Answer:
+    async with running(lambda _: success(data, **more)) as server, asking(server.address) as prometheus:
+        return await prometheus.ask("up")
+
+
+async def test_an_own_query_comes_to_one_value_per_series() -> None:
+    assert await asked(scalar(3.5)) == own_metrics.Answer(values=(3.5,))
+    assert await asked(vector()) == own_metrics.Answer()
+    assert (await asked(vector(({"a": "1"}, (1, "2")), ({"a": "2"}, (1, "3"))))).values == (2.0, 3.0)
+    assert str(await asked(vector(({}, (1, "NaN"))))) == str(own_metrics.Answer(values=(float("nan"),)))
+
+
+async def test_an_own_query_that_comes_to_a_range_is_an_error() -> None:
+    answer = await asked(matrix(({}, [(1, "2")])))
+    assert "answers the query up with a matrix; it has to be one number now" in str(answer.error)
+
+
+async def test_an_own_query_that_is_refused_answered_late_or_warned_about_is_an_error() -> None:
+    async with running(refusing) as server, asking(server.address) as prometheus:
+        assert "refused the query rate(: unexpected end of input" in str((await prometheus.ask("rate(")).error)
+    async with (
+        running(answering(), delay_seconds=60) as server,
+        asking(server.address, timeout_seconds=0.2) as prometheus,
+        asyncio.timeout(30),
+    ):
+        assert "did not answer within 0.2 s" in str((await prometheus.ask("up")).error)
+    answer = await asked(vector(({}, (1, "2"))), warnings=["partial"])
+    assert (answer.values, "data may be missing" in str(answer.error)) == ((), True)
+
+
+async def test_an_own_query_with_thousands_of_series_is_cut_off() -> None:
+    many = vector(*(({"claim": str(number)}, (1.0, "1")) for number in range(20_000)))
+    assert "with more than 1 MiB; ask it for less" in str((await asked(many)).error)
