@@ -1,15 +1,33 @@
-"""Prometheus metrics of the feedback service that decide rollouts."""
+"""Prometheus metrics of the feedback service: those that decide rollouts, and those that are shown beside them."""
 
 from typing import Final
 
 PREDICTIONS_TOTAL: Final = "claims_predictions_total"
-"""Counter of predictions stored, by `STRATUM_LABELS` and ``decision``."""
+"""Counter of predictions stored, by `STRATUM_LABELS` and ``decision``; without those of testers."""
 
 OUTCOMES_TOTAL: Final = "claims_outcomes_total"
-"""Counter of first outcomes joined to a prediction, by `STRATUM_LABELS` and ``result`` (tp, fp, tn, fn)."""
+"""Counter of first outcomes that are evidence, by `STRATUM_LABELS` and ``result`` (tp, fp, tn, fn)."""
 
 CORRECTIONS_TOTAL: Final = "claims_outcome_corrections_total"
 """Counter of later outcomes that differ from the first, by `STRATUM_LABELS`. They change no other total."""
+
+COHORT_REPEATS_TOTAL: Final = "claims_cohort_repeat_outcomes_total"
+"""Counter of first outcomes that are no evidence, since their cohort had given some, by `STRATUM_LABELS`. With
+`OUTCOMES_TOTAL` it makes all outcomes; their share of `PREDICTIONS_TOTAL` is the share labelled."""
+
+TESTER_PREDICTIONS_TOTAL: Final = "claims_tester_predictions_total"
+"""Counter of predictions for testers, by `STRATUM_LABELS`; they are in no other metric."""
+
+TESTER_OUTCOMES_TOTAL: Final = "claims_tester_outcomes_total"
+"""Counter of first outcomes of predictions for testers, by `STRATUM_LABELS`."""
+
+SCORES: Final = "claims_prediction_score"
+"""Histogram of the scores of predictions, by `REVISION_LABELS`."""
+
+LABEL_DELAY: Final = "claims_label_delay_seconds"
+"""Histogram of the time from when a prediction was served to when its first outcome came, by `REVISION_LABELS`."""
+
+REVISION_LABELS: Final = ("model_namespace", "model_name", "revision")
 
 STRATUM_LABELS: Final = ("model_namespace", "model_name", "revision", "attempt", "epoch")
 

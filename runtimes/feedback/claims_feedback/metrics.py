@@ -3,55 +3,94 @@
 The totals are read from the database at every scrape, so they are right from the first scrape after a restart.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from claims_contract import metrics as names
+from claims_feedback.reader import Histogram as Observed
 from claims_feedback.reader import Reader, Totals
+from claims_feedback.totals import DELAY_EDGES_SECONDS, SCORE_EDGES
 
 
 class TotalsCollector(Collector):
-    """The totals of every stratum. Every result of a stratum is there from its first prediction, also at zero."""
+    """The totals of the database.
 
-    def __init__(self, read: Callable[[], Iterable[Totals]]) -> None:
-        """``read`` returns the totals of all strata; what it raises fails the scrape."""
-        self._read = read
+    A stratum has 7 series, all from its first prediction, also at zero; those of cohorts and testers only where there
+    are some. A revision has 13 of its scores, and 14 of its delays from its first outcome.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        """What ``reader`` raises fails the scrape: no total is better than an old one."""
+        self._reader = reader
 
     def describe(self) -> Iterable[Metric]:
         """Name the metrics without reading the database."""
-        return self._families()
+        return (*_counters([]), *_histograms([], []))
 
     def collect(self) -> Iterator[Metric]:
         """Read the database."""
-        predictions, outcomes, corrections = families = self._families()
-        for totals in self._read():
-            of = totals.stratum
-            labels = [of.namespace, of.model, of.revision, str(of.attempt), str(of.epoch)]
-            for decision, count in totals.decisions.items():
-                predictions.add_metric([*labels, decision.value], count)
-            for result, count in totals.results.items():
-                outcomes.add_metric([*labels, result.value], count)
-            corrections.add_metric(labels, totals.corrections)
-        yield from families
+        yield from _counters(self._reader.totals())
+        yield from _histograms(self._reader.scores(), self._reader.delays())
 
-    def _families(self) -> tuple[CounterMetricFamily, CounterMetricFamily, CounterMetricFamily]:
-        stratum = list(names.STRATUM_LABELS)
-        return (
-            CounterMetricFamily(names.PREDICTIONS_TOTAL, "Predictions stored.", labels=[*stratum, "decision"]),
-            CounterMetricFamily(
-                names.OUTCOMES_TOTAL,
-                "First outcomes joined to a prediction, by how the decision compares with them.",
-                labels=[*stratum, "result"],
-            ),
-            CounterMetricFamily(
-                names.CORRECTIONS_TOTAL,
-                "Predictions of which a later outcome differed from the first, which still counts.",
-                labels=stratum,
-            ),
-        )
+
+def _counters(found: Iterable[Totals]) -> tuple[Metric, ...]:
+    predictions = _counter(names.PREDICTIONS_TOTAL, "Predictions stored, but for testers'.", "decision")
+    outcomes = _counter(
+        names.OUTCOMES_TOTAL, "First outcomes that are evidence, by how the decision compares with them.", "result"
+    )
+    corrections = _counter(
+        names.CORRECTIONS_TOTAL, "Predictions of which a later outcome differed from the first, which still counts."
+    )
+    others = {
+        names.COHORT_REPEATS_TOTAL: "First outcomes that are no evidence, since their cohort had given some.",
+        names.TESTER_PREDICTIONS_TOTAL: "Predictions for testers.",
+        names.TESTER_OUTCOMES_TOTAL: "First outcomes of predictions for testers.",
+    }
+    families = {name: _counter(name, text) for name, text in others.items()}
+    for totals in found:
+        of = totals.stratum
+        labels = [of.namespace, of.model, of.revision, str(of.attempt), str(of.epoch)]
+        for decision, count in totals.decisions.items():
+            predictions.add_metric([*labels, decision.value], count)
+        for result, count in totals.results.items():
+            outcomes.add_metric([*labels, result.value], count)
+        corrections.add_metric(labels, totals.corrections)
+        counts = (totals.cohort_repeats, totals.tester_predictions, totals.tester_outcomes)
+        for family, count in zip(families.values(), counts, strict=True):
+            if count:
+                family.add_metric(labels, count)
+    return predictions, outcomes, corrections, *families.values()
+
+
+def _counter(name: str, text: str, *further: str) -> CounterMetricFamily:
+    return CounterMetricFamily(name, text, labels=[*names.STRATUM_LABELS, *further])
+
+
+def _histograms(scores: Iterable[Observed], delays: Iterable[Observed]) -> tuple[Metric, ...]:
+    return (
+        _histogram(names.SCORES, "Scores of predictions, but for testers'.", SCORE_EDGES, scores),
+        _histogram(
+            names.LABEL_DELAY,
+            "Time from when a prediction was served to when its first outcome came.",
+            DELAY_EDGES_SECONDS,
+            delays,
+        ),
+    )
+
+
+def _histogram(name: str, text: str, edges: Iterable[float], found: Iterable[Observed]) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(name, text, labels=list(names.REVISION_LABELS))
+    bounds = [*map(floatToGoString, edges), "+Inf"]
+    for observed in found:
+        cumulated = itertools.accumulate(observed.counts)
+        labels = [observed.namespace, observed.model, observed.revision]
+        family.add_metric(labels, list(zip(bounds, cumulated, strict=True)), observed.sum)
+    return family
 
 
 class Instruments:
@@ -61,7 +100,7 @@ class Instruments:
         """Make a registry of their own, together with the totals that ``reader`` reads."""
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
-        registry.register(TotalsCollector(reader.totals))
+        registry.register(TotalsCollector(reader))
         self.requests = Counter(
             "claims_feedback_requests_total", "Requests answered.", ["endpoint", "status"], registry=registry
         )
