@@ -1,6 +1,10 @@
 """The simulation of decisions: that it counts, judges other tools' rules and adds results up as it says."""
 
 import math
+import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -287,6 +291,29 @@ def test_only_what_is_missing_is_run(tmp_path: Path) -> None:
     assert [chunk[2:] for chunk in running.missing(jobs, store)] == [(40, 10)]
     running.run(jobs, store, processes=1, console=Console(quiet=True))
     assert not running.missing(jobs, store)
+
+
+def is_running(process: str) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.timeout(300)
+def test_processes_that_simulate_do_not_outlive_the_one_that_started_them(tmp_path: Path) -> None:
+    arguments = ["--scenario", "equal", "--rule", "shipped", "--runs", "100000", "--results", str(tmp_path)]
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    command = [sys.executable, "-m", "claims_decisions", *arguments]
+    with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path}, stderr=subprocess.DEVNULL) as started:
+        try:
+            children = Path(f"/proc/{started.pid}/task/{started.pid}/children")
+            while not (found := children.read_text().split()):
+                time.sleep(0.1)
+        finally:
+            started.kill()
+    while any(is_running(child) for child in found):
+        time.sleep(0.1)
 
 
 def test_a_target_is_kept_by_its_upper_bound_and_not_by_what_was_seen() -> None:

@@ -1,6 +1,9 @@
 """Runs what is missing, in processes of its own, and keeps every result at once."""
 
 import os
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from itertools import islice
@@ -22,6 +25,19 @@ CHUNK = 40
 
 Chunk = tuple[str, str, int, int]
 """Scenario, rule, first seed and number of runs."""
+
+
+def begin(parent: int) -> None:
+    """Make a process that simulates: it gives way to others, and does not outlive the one that started it."""
+    os.nice(NICENESS)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that started it.
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def run_chunk(chunk: Chunk) -> tuple[Chunk, list[Run]]:
@@ -62,8 +78,9 @@ def run(jobs: list[Job], store: Store, *, processes: int, console: Console) -> N
 def _run_all(chunks: list[Chunk], processes: int) -> Iterator[tuple[Chunk, list[Run]]]:
     """Yield results as they come; only a few chunks are handed out, so that Ctrl-C is quick."""
     waiting = iter(chunks)
-    with ProcessPoolExecutor(max_workers=processes, initializer=os.nice, initargs=(NICENESS,)) as pool:
-        under_way: set[Future[tuple[Chunk, list[Run]]]] = set()
+    pool = ProcessPoolExecutor(max_workers=processes, initializer=begin, initargs=(os.getpid(),))
+    under_way: set[Future[tuple[Chunk, list[Run]]]] = set()
+    try:
         while True:
             under_way |= {pool.submit(run_chunk, chunk) for chunk in islice(waiting, 2 * processes - len(under_way))}
             if not under_way:
@@ -71,3 +88,5 @@ def _run_all(chunks: list[Chunk], processes: int) -> Iterator[tuple[Chunk, list[
             done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
