@@ -7,16 +7,19 @@ strata of the comparison are the epochs in which requests were served.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from claims_operator.core import counting, queries
 from claims_operator.core.comparison import SHORTEST_BATCH_SECONDS
+from claims_operator.core.counters import Source
 from claims_operator.core.evidence import Evidence, MetricEvidence
 from claims_operator.core.limits import AccuracyLimits, ErrorLimits, Gate, LatencyLimits, Limits, Window
 from claims_operator.core.questions import ACCURACY, LATENCY
 from claims_operator.core.snapshot import Snapshot
+from claims_operator.core.split import Split
 from claims_operator.core.terms import Claim, log_sum
 from claims_sequential import Pair
 
@@ -133,7 +136,18 @@ def _absorb_gateway(evidence: Evidence, snapshot: Snapshot, window: Window, limi
             return metric if found is None else metric.with_lower_edge(*found)
         return metric
 
-    return replace(evidence, metrics=tuple(map(absorbed, evidence.metrics)), gateway=gateway)
+    split = _split(evidence, window, deltas)
+    return replace(evidence, metrics=tuple(map(absorbed, evidence.metrics)), gateway=gateway, split=split)
+
+
+def _split(evidence: Evidence, window: Window, deltas: Mapping[Source, float]) -> Split | None:
+    """Return the split after one look; a new epoch has weights of its own."""
+    if window.candidate_share is None or window.stable_slot is None:
+        return None
+    split = evidence.split
+    if split is None or split.epoch != window.epoch:
+        split = Split.of(window.epoch, window.candidate_share)
+    return split.after(counting.answered(deltas, window.stable_slot), counting.answered(deltas, window.candidate_slot))
 
 
 def _absorb_outcomes(evidence: Evidence, snapshot: Snapshot, window: Window) -> Evidence:
@@ -202,6 +216,8 @@ def _judge(
     missing = _missing_data(metric, limits, gate, window, now)
     if missing is not None:
         return Verdict.NO_DATA, missing
+    if evidence.split is not None and evidence.split.epoch == window.epoch and evidence.split.mismatch is not None:
+        return Verdict.INCONCLUSIVE, evidence.split.mismatch
     log_needed = -math.log(1.0 - limits.confidence)
     unproven = _unproven(metric, gate, has_stable=window.stable_slot is not None, log_needed=log_needed)
     seen = _seen(metric)

@@ -70,6 +70,11 @@ def _http(counted: Mapping[Source, float], rule: int, slot: int) -> tuple[float,
     return total, counted.get((rule, slot, http_kind(queries.FAULT_CLASS)), 0.0)
 
 
+def answered(counted: Mapping[Source, float], slot: int | None) -> float:
+    """Return how many requests of a slot got an answer over HTTP, whatever it was."""
+    return 0.0 if slot is None else sum(_http(counted, rule, slot)[0] for rule in RULES)
+
+
 def slower(counted: Mapping[Source, float], slot: int | None, edge_milliseconds: float) -> Counts:
     """Return the requests of a slot and how many of them took longer than a bucket edge."""
     if slot is None:

@@ -8,6 +8,7 @@ from claims_operator.core.counters import GatewayCounters
 from claims_operator.core.limits import Limits
 from claims_operator.core.metric import MetricEvidence
 from claims_operator.core.questions import questions
+from claims_operator.core.split import Split
 from claims_operator.core.terms import Term, log_sum, shared
 
 __all__ = ["Evidence", "MetricEvidence"]
@@ -23,6 +24,8 @@ class Evidence:
     gateway: GatewayCounters = field(default_factory=GatewayCounters)
     outcomes: Mapping[str, float] = field(default_factory=dict)
     """``revision/epoch/result`` → highest total seen."""
+    split: Split | None = None
+    """How the gateway split the requests of the latest epoch; None where it is not tested."""
     error: str | None = None
     """Why the latest look at Prometheus failed."""
     looked_at: float | None = None
@@ -69,6 +72,7 @@ class Evidence:
             "outcomes": dict(sorted(self.outcomes.items())),
             "error": self.error,
             "lookedAt": self.looked_at,
+            "split": None if self.split is None else self.split.to_json(),
         }
 
     @classmethod
@@ -81,4 +85,5 @@ class Evidence:
             outcomes={str(key): float(value) for key, value in data["outcomes"].items()},
             error=data["error"],
             looked_at=data["lookedAt"],
+            split=Split.from_json(data["split"]) if data.get("split") else None,
         )

@@ -69,6 +69,7 @@ def window(key: ObjectKey, status: ClaimsModelStatus, settle: dt.timedelta) -> W
         candidate_slot=candidate.slot,
         stable_revision=None if stable is None else stable.revision,
         candidate_revision=candidate.revision,
+        candidate_share=candidate.weight / 100 if stable is not None and candidate.weight < 100 else None,
         route_key=",".join(revision.revision for revision in in_route(status).values()),
         not_before=status.traffic.changed_at + settle,
     )

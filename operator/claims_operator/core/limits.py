@@ -113,6 +113,9 @@ class Window:
     candidate_revision: str
     route_key: str
     """Changes when the list of backendRefs changes: the gateway's counters then start from a new baseline."""
+    candidate_share: float | None = None
+    """Share of the requests that the candidate's weight stands for, in (0, 1), where each request is drawn on its own;
+    None where it is not known or cohorts stay with their version: then the split is not tested."""
     not_before: datetime
     """End of the settle time after the last change of weight, with time zone. What the gateway counted before is no
     evidence. The clocks of operator and Prometheus must agree to within the settle time."""
@@ -122,6 +125,8 @@ class Window:
             raise ValueError("not_before needs a time zone")
         if self.stable_slot == self.candidate_slot:
             raise ValueError(f"stable and candidate cannot share slot {self.candidate_slot}")
+        if self.candidate_share is not None:
+            _require_share("candidate_share", self.candidate_share)
 
 
 def _require_share(name: str, value: float) -> None:
