@@ -271,21 +271,21 @@ def run_of(seed: int, ending: Ending = Ending.PROMOTED, requests: int = 100) -> 
 
 def test_results_are_added_by_seed_and_survive_a_new_start(tmp_path: Path) -> None:
     scenario = BY_NAME["equal"]
-    Store(tmp_path, "abc").add(scenario, "shipped", [run_of(1), run_of(0)])
-    Store(tmp_path, "abc").add(scenario, "shipped", [run_of(1), run_of(2)])
-    assert list(Store(tmp_path, "abc").load(scenario, "shipped")) == [0, 1, 2]
+    Store(tmp_path, lambda _: "abc").add(scenario, "shipped", [run_of(1), run_of(0)])
+    Store(tmp_path, lambda _: "abc").add(scenario, "shipped", [run_of(1), run_of(2)])
+    assert list(Store(tmp_path, lambda _: "abc").load(scenario, "shipped")) == [0, 1, 2]
 
 
 def test_results_of_other_code_or_another_scenario_are_not_added_up(tmp_path: Path) -> None:
     scenario = BY_NAME["equal"]
-    Store(tmp_path, "abc").add(scenario, "shipped", [run_of(0)])
-    assert not Store(tmp_path, "def").load(scenario, "shipped")
-    assert not Store(tmp_path, "abc").load(replace(scenario, label_delay_minutes=5.0), "shipped")
-    assert Store(tmp_path, "abc").load(replace(scenario, title="another title"), "shipped")
+    Store(tmp_path, lambda _: "abc").add(scenario, "shipped", [run_of(0)])
+    assert not Store(tmp_path, lambda _: "def").load(scenario, "shipped")
+    assert not Store(tmp_path, lambda _: "abc").load(replace(scenario, label_delay_minutes=5.0), "shipped")
+    assert Store(tmp_path, lambda _: "abc").load(replace(scenario, title="another title"), "shipped")
 
 
 def test_only_what_is_missing_is_run(tmp_path: Path) -> None:
-    store, jobs = Store(tmp_path, "abc"), plan.jobs(scenarios=("worse-10",), rules=("shipped",), runs=50)
+    store, jobs = Store(tmp_path, lambda _: "abc"), plan.jobs(scenarios=("worse-10",), rules=("shipped",), runs=50)
     assert [chunk[2:] for chunk in running.missing(jobs, store)] == [(0, 40), (40, 10)]
     store.add(BY_NAME["worse-10"], "shipped", [run_of(seed) for seed in range(40)])
     assert [chunk[2:] for chunk in running.missing(jobs, store)] == [(40, 10)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from claims_decisions import document, plots, report, results, running, short, targets
+from claims_decisions import document, plots, report, running, short, targets
 from claims_decisions.peers import PEERS
 from claims_decisions.plan import jobs
 from claims_decisions.policies import POLICIES
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.short:
         return short.main()
     console = Console(stderr=True)
-    store = Store(asked.results, results.code_digest())
+    store = Store(asked.results)
     wanted = jobs(scenarios=asked.scenario, rules=asked.rule, runs=asked.runs)
     if not asked.tables_only:
         running.run(wanted, store, processes=asked.processes, console=console)

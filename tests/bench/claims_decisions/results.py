@@ -5,8 +5,9 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,16 +19,16 @@ from claims_decisions.rollout import Ending, Run
 from claims_decisions.scenarios import Scenario
 
 SHIPPED_PACKAGES: Final = ("claims_operator.core.", "claims_sequential.")
-BENCH_MODULES: Final = tuple(
-    f"claims_decisions.{name}" for name in ("kayenta", "minutes", "peers", "policies", "rollout", "world")
-)
+SHIPPED_BENCH: Final = ("claims_decisions.policies", "claims_decisions.rollout", "claims_decisions.world")
+PEERS_BENCH: Final = ("claims_decisions.kayenta", "claims_decisions.minutes", "claims_decisions.peers")
 
 
-def code_digest() -> str:
-    """Return a digest of the code whose results may be added up: all that a simulated rollout has imported."""
+def code_digest(rule: str) -> str:
+    """Return a digest of the code whose results under a rule may be added up: all that such a rollout has imported."""
     digest = hashlib.sha256()
     for name, module in sorted(sys.modules.items()):
-        if name.startswith(SHIPPED_PACKAGES) or name in BENCH_MODULES:
+        is_shipped = name.startswith(SHIPPED_PACKAGES) or name in SHIPPED_BENCH
+        if is_shipped if rule in POLICIES else name in PEERS_BENCH:
             digest.update(name.encode() + b"\0" + Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()[:12]
 
@@ -66,17 +67,21 @@ class Tally:
 
 
 class Store:
-    """The results of one state of the code, in one folder."""
+    """The results in one folder; only those of the code as it is are found in it."""
 
-    def __init__(self, folder: Path, code: str) -> None:
-        self.folder, self.code = folder / code, code
+    def __init__(self, folder: Path, code: Callable[[str], str] = code_digest) -> None:
+        self.folder, self.code = folder, cache(code)
 
     def path(self, scenario: Scenario, rule: str) -> Path:
         """Return the file of one scenario, as it is now, under one rule."""
         asked = POLICIES[rule].spec(scenario).model_dump(mode="json") if rule in POLICIES else {}
         known = {**asdict(scenario), "title": "", "rollout": asked.get("rollout"), "analysis": asked.get("analysis")}
         changes = json.dumps(known, sort_keys=True)
-        return self.folder / f"{scenario.name}.{rule}.{hashlib.sha256(changes.encode()).hexdigest()[:8]}.json"
+        return (
+            self.folder
+            / self.code(rule)
+            / f"{scenario.name}.{rule}.{hashlib.sha256(changes.encode()).hexdigest()[:8]}.json"
+        )
 
     def load(self, scenario: Scenario, rule: str) -> dict[int, Run]:
         """Return the runs by seed; none where nothing was run yet."""
@@ -90,7 +95,7 @@ class Store:
         """Add runs; the file is whole at any time."""
         merged = self.load(scenario, rule) | {run.seed: run for run in runs}
         data: dict[str, Any] = {
-            "code": self.code,
+            "code": self.code(rule),
             "rule": rule,
             "scenario": asdict(scenario),
             "fields": ["seed", "ending", "minutes", "candidateRequests", "outcomes", "cause"],
