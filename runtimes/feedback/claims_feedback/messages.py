@@ -127,6 +127,14 @@ def read_outcomes(body: bytes, clock: Clock) -> list[join.ObservedOutcome]:
     return _each(raws, "outcomes", lambda raw, where: _outcome(_decode(raw, OutcomeItem, where), clock, where))
 
 
+def check_outcome(item: Mapping[str, object], clock: Clock) -> None:
+    """Raise `errors.Unacceptable` where the service would not take an outcome as it is posted."""
+    try:
+        _outcome(msgspec.convert(item, OutcomeItem), clock, "")
+    except msgspec.ValidationError as error:
+        raise errors.Unacceptable((_problem(error, ""),)) from error
+
+
 def mend_clocks(predictions: list[join.Prediction], clock: Clock) -> tuple[list[join.Prediction], int]:
     """Give predictions from the future the time at which they arrived; also return how many there were."""
     mended = [
