@@ -12,7 +12,7 @@ may be averaged whatever their dependence.
 
 from claims_sequential.cohorts import CohortComparison, CohortSums
 from claims_sequential.confidence import ConfidenceSequence
-from claims_sequential.counts import Counts, Pair, RateHistory
+from claims_sequential.counts import Counts, Pair, RateHistory, clip_rate
 from claims_sequential.dispersion import Dispersion
 from claims_sequential.logs import log_mean_exp, log_sum_exp
 from claims_sequential.one_sample import OneSampleTest
@@ -35,6 +35,7 @@ __all__ = [
     "SampleRatioTest",
     "SuddenChange",
     "TwoSampleTest",
+    "clip_rate",
     "log_mean_exp",
     "log_sum_exp",
     "project",

@@ -7,21 +7,18 @@ strata of the comparison are the epochs in which requests were served.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from claims_operator.core import counting, queries
-from claims_operator.core.comparison import SHORTEST_BATCH_SECONDS
-from claims_operator.core.counters import Source
+from claims_operator.core import queries, sentences
+from claims_operator.core.absorbing import absorb
 from claims_operator.core.evidence import Evidence, MetricEvidence
 from claims_operator.core.limits import AccuracyLimits, ErrorLimits, Gate, LatencyLimits, Limits, Window
-from claims_operator.core.questions import ACCURACY, LATENCY
+from claims_operator.core.proof import wanted
+from claims_operator.core.questions import ACCURACY
 from claims_operator.core.snapshot import Snapshot
-from claims_operator.core.split import Split
-from claims_operator.core.terms import Claim, log_sum
-from claims_sequential import Pair
+from claims_operator.core.terms import log_sum
 
 __all__ = [
     "AccuracyLimits",
@@ -41,9 +38,6 @@ __all__ = [
 
 STALE_AFTER_SECONDS = 60.0
 """A metric whose newest scrape is older than this and one interval holds the rollout."""
-
-BAD_EVENTS = {"errors": "failed requests", "latency": "slow requests", "accuracy": "wrong decisions"}
-OBSERVATIONS = {"errors": "requests", "latency": "requests", "accuracy": "outcomes"}
 
 
 class Verdict(StrEnum):
@@ -85,91 +79,6 @@ class Analysis:
     """Whether every metric passes, and there is one."""
 
 
-# Taking a look in ---------------------------------------------------------------------------------------------------
-
-
-def absorb(evidence: Evidence, snapshot: Snapshot, window: Window, limits: Limits, now: datetime) -> Evidence:
-    """Return the evidence after one look at ``now``. The same look twice counts once; a failed one changes no test."""
-    if evidence.attempt != window.attempt:
-        evidence = replace(Evidence.empty(limits), attempt=window.attempt)
-    evidence = evidence.asked(limits)
-    if snapshot.error is not None:
-        return replace(evidence, error=snapshot.error)
-    evidence = _absorb_gateway(replace(evidence, error=None, looked_at=now.timestamp()), snapshot, window, limits)
-    return _absorb_outcomes(evidence, snapshot, window)
-
-
-def _absorb_gateway(evidence: Evidence, snapshot: Snapshot, window: Window, limits: Limits) -> Evidence:
-    readings = counting.readings_of(snapshot, window)
-    gateway, deltas = evidence.gateway.advance(window.route_key, readings, not_before=window.not_before.timestamp())
-    sums = counting.sums_of(readings)
-    newest = max((counter.at for _, _, counter in readings), default=None)
-    threshold = 0 if limits.latency is None else limits.latency.threshold_milliseconds
-    troubles = {
-        "errors": counting.trouble_with_errors(sums),
-        "latency": counting.trouble_with_latency(snapshot.latency_edges, threshold),
-    }
-
-    def absorbed(metric: MetricEvidence) -> MetricEvidence:
-        name = metric.question.metric
-        if name == ACCURACY:
-            return metric
-        seconds = SHORTEST_BATCH_SECONDS if newest is None or metric.last_at is None else newest - metric.last_at
-        metric = replace(metric, trouble=troubles[name], last_at=metric.last_at if newest is None else newest)
-        if metric.trouble is not None:
-            return metric
-        batch = Pair(
-            stable=counting.requests(name, deltas, window.stable_slot, threshold),
-            candidate=counting.requests(name, deltas, window.candidate_slot, threshold),
-        )
-        lower = None
-        if name == LATENCY and metric.lower is not None and counting.has_edge(sums, metric.lower.edge_milliseconds):
-            edge = metric.lower.edge_milliseconds
-            lower = Pair(
-                stable=counting.slower(deltas, window.stable_slot, edge),
-                candidate=counting.slower(deltas, window.candidate_slot, edge),
-            )
-        past = counting.requests(name, sums, window.stable_slot, threshold)
-        metric = metric.seeded(past).after(batch, window.epoch, seconds=max(seconds, 0.0), lower=lower)
-        if name == LATENCY and metric.lower is None:
-            found = counting.lower_edge(sums, snapshot.latency_edges, threshold, window.stable_slot)
-            return metric if found is None else metric.with_lower_edge(*found)
-        return metric
-
-    split = _split(evidence, window, deltas)
-    return replace(evidence, metrics=tuple(map(absorbed, evidence.metrics)), gateway=gateway, split=split)
-
-
-def _split(evidence: Evidence, window: Window, deltas: Mapping[Source, float]) -> Split | None:
-    """Return the split after one look; a new epoch has weights of its own."""
-    if window.candidate_share is None or window.stable_slot is None:
-        return None
-    split = evidence.split
-    if split is None or split.epoch != window.epoch:
-        split = Split.of(window.epoch, window.candidate_share)
-    return split.after(counting.answered(deltas, window.stable_slot), counting.answered(deltas, window.candidate_slot))
-
-
-def _absorb_outcomes(evidence: Evidence, snapshot: Snapshot, window: Window) -> Evidence:
-    totals = snapshot.outcomes.get((window.namespace, window.name), ())
-    batches, seen = counting.new_outcomes(totals, evidence.outcomes, window)
-    newest = max((total.at for total in totals), default=None)
-
-    def absorbed(metric: MetricEvidence) -> MetricEvidence:
-        if metric.question.metric != ACCURACY:
-            return metric
-        metric = replace(metric, last_at=metric.last_at if newest is None else newest)
-        metric = metric.seeded(counting.outcomes_before(totals, window))
-        for epoch, batch in batches.items():
-            metric = metric.after(batch, epoch)
-        return metric
-
-    return replace(evidence, metrics=tuple(map(absorbed, evidence.metrics)), outcomes=seen)
-
-
-# Saying what is known -----------------------------------------------------------------------------------------------
-
-
 def assess(evidence: Evidence, limits: Limits, gate: Gate, window: Window, now: datetime) -> Analysis:
     """Return what the evidence says about a gate, at ``now``."""
     log_needed = -math.log(1.0 - limits.confidence)
@@ -184,7 +93,7 @@ def assess(evidence: Evidence, limits: Limits, gate: Gate, window: Window, now: 
             continue  # Nothing to compare with and no limit: nothing is asked.
         name = metric.question.metric
         if cause is not None and name == cause.metric:
-            rollback = _rollback_message(metric, cause.claim)
+            rollback = sentences.rollback(metric, cause.claim, confidence=limits.confidence)
             verdict, message = Verdict.FAIL, rollback
         else:
             verdict, message = _judge(evidence, metric, limits, gate, window, now)
@@ -219,10 +128,12 @@ def _judge(
     if evidence.split is not None and evidence.split.epoch == window.epoch and evidence.split.mismatch is not None:
         return Verdict.INCONCLUSIVE, evidence.split.mismatch
     log_needed = -math.log(1.0 - limits.confidence)
-    unproven = _unproven(metric, gate, has_stable=window.stable_slot is not None, log_needed=log_needed)
-    seen = _seen(metric)
-    if unproven:
-        return Verdict.INCONCLUSIVE, f"{seen}; not shown yet: {' and '.join(unproven)}"
+    claims = wanted(metric, gate, has_stable=window.stable_slot is not None)
+    missing_claims = [claim for claim in claims if claim.test.log_e_value < log_needed]
+    seen = sentences.seen(metric, confidence=limits.confidence)
+    if missing_claims:
+        said = " and ".join(sentences.not_shown(metric, claim, log_needed) for claim in missing_claims)
+        return Verdict.INCONCLUSIVE, f"{seen}; not shown yet: {said}"
     return Verdict.PASS, seen
 
 
@@ -248,56 +159,5 @@ def _missing_data(metric: MetricEvidence, limits: Limits, gate: Gate, window: Wi
         return f"no {source} of the stable version were counted since the rollout began"
     requests = metric.requests_in(window.epoch)
     if name != ACCURACY and requests < gate.min_requests:
-        return f"{requests:.0f} of the {gate.min_requests} requests that the step asks for were counted"
+        return sentences.requests_left(metric, requests, gate.min_requests)
     return None
-
-
-def _unproven(metric: MetricEvidence, gate: Gate, *, has_stable: bool, log_needed: float) -> list[str]:
-    """Return the claims that the gate asks for and that are not shown, each with how far its evidence is."""
-    bad, question = BAD_EVENTS[metric.question.metric], metric.question
-    unproven = []
-    if has_stable:
-        margin = gate.tested_factor * question.margin
-        log_e_value = metric.promotion_at(gate.tested_factor).log_e_value
-        if log_e_value < log_needed:
-            claim = f"{bad} at most {_points(margin)} above stable's"
-            unproven.append(f"{claim} ({_strength(log_e_value, log_needed)})")
-    if metric.below_limit is not None and (gate.final or not has_stable):
-        log_e_value = metric.below_limit.log_e_value
-        if log_e_value < log_needed:
-            unproven.append(f"{bad} below {_percent(question.limit)} ({_strength(log_e_value, log_needed)})")
-    return unproven
-
-
-def _rollback_message(metric: MetricEvidence, claim: Claim) -> str:
-    name, bad = metric.question.metric, BAD_EVENTS[metric.question.metric]
-    match claim:
-        case Claim.WORSE | Claim.GROSSLY_WORSE:
-            found = f"more {bad} than stable"
-        case Claim.ABOVE_LIMIT | Claim.GROSSLY_ABOVE_LIMIT:
-            found = f"more {bad} than the limit of {_percent(metric.question.limit)}"
-        case Claim.SLOWER:
-            edge = 0.0 if metric.lower is None else metric.lower.edge_milliseconds
-            found = f"more requests above {edge:g} ms than stable"
-    return f"{name}: {found}, beyond chance: {_seen(metric)}"
-
-
-def _seen(metric: MetricEvidence) -> str:
-    bad, of = BAD_EVENTS[metric.question.metric], OBSERVATIONS[metric.question.metric]
-    stable, candidate = metric.total.stable, metric.total.candidate
-    said = f"{bad} {_percent(candidate.rate)} of {candidate.total:.0f} {of}"
-    return said + (f", stable {_percent(stable.rate)} of {stable.total:.0f}" if stable.total else "")
-
-
-def _strength(log_e_value: float, log_needed: float) -> str:
-    """Return how far a test is, on the scale on which it crosses: e-values, 1 at the start."""
-    e_value = math.exp(log_e_value)
-    return f"evidence {'below 0.01' if e_value < 0.01 else format(e_value, '.2g')} of {math.exp(log_needed):.3g}"
-
-
-def _percent(share: float | None) -> str:
-    return "none" if share is None else f"{100 * share:.3g} %"
-
-
-def _points(difference: float) -> str:
-    return f"{100 * difference:.3g} points"

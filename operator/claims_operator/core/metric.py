@@ -12,6 +12,7 @@ from claims_operator.core.comparison import (
     pair_to_json,
 )
 from claims_operator.core.limits import MARGIN_FACTORS
+from claims_operator.core.pace import Pace
 from claims_operator.core.questions import (
     LATENCY,
     LIMIT_FRACTIONS,
@@ -50,6 +51,8 @@ class LowerEdge:
     edge_milliseconds: float
     history: RateHistory
     comparison: Comparison = field(default_factory=Comparison)
+    total: Pair = field(default_factory=Pair)
+    """Everything that was tested."""
 
     def after(self, batch: Pair, epoch: int, *, seconds: float, margin: float) -> "LowerEdge":
         """Return it after the counts of one look."""
@@ -59,6 +62,7 @@ class LowerEdge:
             comparison=self.comparison.after(
                 batch, epoch, seconds=seconds, stable_rate=self.history.rate, least_rate=margin, limit=None
             ),
+            total=self.total + batch,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -67,6 +71,7 @@ class LowerEdge:
             "edge": self.edge_milliseconds,
             "history": self.history.to_json(),
             "comparison": self.comparison.to_json(),
+            "total": pair_to_json(self.total),
         }
 
     @classmethod
@@ -76,6 +81,7 @@ class LowerEdge:
             edge_milliseconds=float(data["edge"]),
             history=RateHistory.from_json(data["history"]),
             comparison=Comparison.from_json(data["comparison"]),
+            total=pair_from_json(data["total"]),
         )
 
 
@@ -105,6 +111,7 @@ class MetricEvidence:
     epoch: int = 0
     epoch_requests: float = 0.0
     """The candidate's observations in ``epoch``."""
+    pace: Pace = field(default_factory=Pace)
     last_at: float | None = None
     """Time of the newest scrape, in seconds since 1970; None before the first."""
     trouble: Trouble | None = None
@@ -170,9 +177,23 @@ class MetricEvidence:
             total=self.total + batch,
             epoch=epoch,
             epoch_requests=self.requests_in(epoch) + candidate.total,
+            pace=self.pace,
             last_at=self.last_at,
             trouble=self.trouble,
         )
+
+    def paced(self, batch: Pair, at: float, epoch: int) -> Self:
+        """Return it with the pace after a look at ``at`` that found ``batch``. Outcomes come in whatever the epoch."""
+        return replace(self, pace=self.pace.after(batch, at, epoch if self.question.is_bursty else None))
+
+    @property
+    def estimated_difference(self) -> float | None:
+        """Candidate - stable, drawn towards none while there is little data: a normal prior as wide as the margin."""
+        difference = self.comparison.difference
+        if difference.estimate is None:
+            return None
+        precision = difference.precision / difference.dispersion
+        return difference.estimate * precision / (precision + self.question.margin**-2)
 
     def requests_in(self, epoch: int) -> float:
         """Return how many observations of the candidate were made in an epoch that is the latest."""
@@ -230,6 +251,7 @@ class MetricEvidence:
             "total": pair_to_json(self.total),
             "epoch": self.epoch,
             "epochRequests": self.epoch_requests,
+            "pace": self.pace.to_json(),
         }
         tests = {
             "belowLimit": self.below_limit,
@@ -271,6 +293,7 @@ class MetricEvidence:
             total=pair_from_json(data["total"]),
             epoch=int(data["epoch"]),
             epoch_requests=float(data["epochRequests"]),
+            pace=Pace.from_json(data["pace"]) if "pace" in data else Pace(),
             last_at=data.get("lastAt"),
             trouble=Trouble(is_error=data["trouble"][0], message=data["trouble"][1]) if "trouble" in data else None,
         )
