@@ -63,9 +63,9 @@ class Server:
 
 @contextlib.asynccontextmanager
 async def running(
-    answer: Answer, *, delay_seconds: float = 0.0, tls: ssl.SSLContext | None = None
+    answer: Answer, *, delay_seconds: float = 0.0, tls: ssl.SSLContext | None = None, port: int = 0
 ) -> AsyncIterator[Server]:
-    """Serve on a free port; on leaving, wait until every connection is closed."""
+    """Serve on a port, 0 for a free one; on leaving, wait until every connection is closed."""
     server = Server(answer=answer, delay_seconds=delay_seconds)
     connections: set[asyncio.Task[None]] = set()
 
@@ -77,7 +77,7 @@ async def running(
         with contextlib.suppress(OSError):
             await writer.wait_closed()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls) as listening:
+    async with await asyncio.start_server(serve, "127.0.0.1", port, ssl=tls) as listening:
         scheme = "http" if tls is None else "https"
         server.address = f"{scheme}://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
         yield server
