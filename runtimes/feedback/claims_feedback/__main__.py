@@ -32,6 +32,8 @@ def main() -> int:
     try:
         configured = settings.read_settings(os.environ)
         settings.read_tokens(configured.token_file)
+        if configured.admin_token_file:
+            settings.read_tokens(configured.admin_token_file)
         thresholds = logger_intake.read_thresholds(configured.logger_decision_thresholds)
         opened = storage.open_storage(configured, now=_now)
     except errors.CannotStart as error:

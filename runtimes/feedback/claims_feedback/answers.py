@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from starlette.responses import Response
@@ -87,6 +87,22 @@ def refusal_of(error: errors.FeedbackError) -> Refused:
 def json(content: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return a JSON answer."""
     return Response(msgspec.json.encode(content), status_code=status, headers=headers, media_type="application/json")
+
+
+def camel_case(content: Any) -> Any:
+    """Return content whose keys are as the wire has them."""
+    match content:
+        case dict():
+            return {_camel_case(key): camel_case(value) for key, value in content.items()}
+        case list():
+            return [camel_case(value) for value in content]
+        case _:
+            return content
+
+
+def _camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(other.capitalize() for other in others)
 
 
 def render(refused: Refused) -> Response:

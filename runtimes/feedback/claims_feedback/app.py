@@ -4,6 +4,8 @@ POST /v1/events          Prediction events, CloudEvents 1.0 in binary, structure
                          what KServe's logger sends, see `logger_events`.
 POST /v1/outcomes        ``{"outcomes": [...]}`` with a bearer token. 200 with counts.
 GET  /v1/totals          The totals as JSON, of all or of ``?namespace=`` and ``?model=``.
+GET  /v1/claims/<id>     What is stored of a claim, with ``?namespace=`` and ``?model=`` and an administrator's token.
+DELETE /v1/claims/<id>   Deletes it; the totals stay. 200 with counts, also when there was nothing.
 GET  /metrics            The totals and the process's own counters, for Prometheus.
 GET  /healthz            200 while rows can be written; a restart mends anything else.
 GET  /readyz             200 while rows can be written and the database can be read.
@@ -17,7 +19,8 @@ when ``Retry-After`` (seconds) is over; what was stored before is recognised and
 import asyncio
 import dataclasses
 import datetime as dt
-import hmac
+import functools
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -30,7 +33,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from claims_contract import events
-from claims_feedback import answers, bodies, errors, join, logger_events, messages, settings, store
+from claims_feedback import access, answers, bodies, errors, join, logger_events, messages, store
 from claims_feedback.answers import Reason, Refused
 from claims_feedback.logger_intake import LoggerIntake
 from claims_feedback.metrics import Instruments
@@ -38,10 +41,17 @@ from claims_feedback.reader import Reader
 from claims_feedback.settings import Settings
 from claims_feedback.writer import Job, Writer
 
+audit = logging.getLogger("claims_feedback.audit")
+
 TOTALS_PATH: Final = "/v1/totals"
+CLAIMS_PATH: Final = "/v1/claims/"
+CLAIM_PATH: Final = CLAIMS_PATH + "{claim_id:path}"
 METRICS_PATH: Final = "/metrics"
 HEALTH_PATH: Final = "/healthz"
 READINESS_PATH: Final = "/readyz"
+
+QUERY: Final = ("namespace", "model")
+"""The query parameters that there are."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -74,6 +84,8 @@ class Service:
                 self._route("POST", events.EVENTS_PATH, self._post_events),
                 self._route("POST", events.OUTCOMES_PATH, self._post_outcomes),
                 self._route("GET", TOTALS_PATH, self._get_totals),
+                self._route("GET", CLAIM_PATH, self._get_claim),
+                self._route("DELETE", CLAIM_PATH, self._delete_claim),
                 self._route("GET", METRICS_PATH, self._get_metrics),
                 self._route("GET", HEALTH_PATH, self._get_health),
                 self._route("GET", READINESS_PATH, self._get_readiness),
@@ -123,7 +135,7 @@ class Service:
 
     async def _post_outcomes(self, request: Request) -> Response:
         # Before the body is read: a stranger does not get to send 10 MB.
-        await run_in_threadpool(self._authorize, request.headers.get("authorization", ""))
+        await _authorize(request, self._settings.token_file, right="post outcomes")
         if _content_type(request) != "application/json":
             raise answers.unsupported(f"Content-Type is `{_content_type(request)}`. Send `application/json`.")
         outcomes = messages.read_outcomes(await self._body(request), self._clock())
@@ -131,10 +143,7 @@ class Service:
         return answers.json(dataclasses.asdict(receipt))
 
     async def _get_totals(self, request: Request) -> Response:
-        unknown = sorted(set(request.query_params) - {"namespace", "model"})
-        if unknown:
-            sentence = f"Unknown query parameter `{unknown[0]}`: there are `namespace` and `model`."
-            raise Refused(400, Reason.MALFORMED, sentence)
+        _check_query(request)
         found = await run_in_threadpool(
             self._reader.totals,
             namespace=request.query_params.get("namespace") or None,
@@ -143,9 +152,34 @@ class Service:
         strata = [
             dataclasses.asdict(totals.stratum)
             | {"predictions": totals.decisions, "outcomes": totals.results, "corrections": totals.corrections}
+            | {"cohortRepeats": totals.cohort_repeats}
+            | {"testers": {"predictions": totals.tester_predictions, "outcomes": totals.tester_outcomes}}
             for totals in found
         ]
         return answers.json({"totals": strata})
+
+    async def _get_claim(self, request: Request) -> Response:
+        await self._authorize_administrator(request)
+        claim = _claim(request)
+        records = await run_in_threadpool(self._reader.export_claim, claim)
+        _audit(request, claim, f"exported {len(records.predictions)} predictions and {len(records.outcomes)} outcomes")
+        return answers.json(answers.camel_case(dataclasses.asdict(claim) | dataclasses.asdict(records)))
+
+    async def _delete_claim(self, request: Request) -> Response:
+        await self._authorize_administrator(request)
+        claim = _claim(request)
+        erased = await asyncio.wrap_future(self._writer.erase(claim))
+        _audit(request, claim, f"erased {erased.predictions} predictions and {erased.outcomes} outcomes")
+        return answers.json(dataclasses.asdict(erased))
+
+    async def _authorize_administrator(self, request: Request) -> None:
+        token_file = self._settings.admin_token_file
+        if not token_file:
+            sentence = (
+                "Nobody may see or erase records here. Name a file of tokens in CLAIMS_FEEDBACK_ADMIN_TOKEN_FILE."
+            )
+            raise Refused(403, Reason.FORBIDDEN, sentence)
+        await _authorize(request, token_file, right="see or erase records")
 
     async def _get_metrics(self, _: Request) -> Response:
         self._instruments.queue_rows.set(self._writer.pending_rows)
@@ -175,25 +209,6 @@ class Service:
             raise answers.too_large(limit)
         return await bodies.read(request.stream(), encoding=encoding, limit_bytes=limit)
 
-    def _authorize(self, authorization: str) -> None:
-        """Refuse a caller without one of our tokens."""
-        scheme, _, given = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not given.strip():
-            raise Refused(
-                401,
-                Reason.UNAUTHORIZED,
-                "Outcomes decide promotions: send `Authorization: Bearer <token>`.",
-                headers={"www-authenticate": "Bearer"},
-            )
-        try:
-            tokens = settings.read_tokens(self._settings.token_file)
-        except errors.CannotStart as error:
-            raise errors.TokensUnavailable(str(error)) from error
-        sent = given.strip().encode()
-        # Each is compared in constant time, and all of them: how long it takes tells nothing.
-        if not sum(hmac.compare_digest(sent, token.encode()) for token in tokens):
-            raise Refused(403, Reason.FORBIDDEN, "This token may not post outcomes.")
-
     async def _store(self, kind: str, job: Job) -> store.Receipt:
         receipt = await asyncio.wrap_future(self._writer.submit(job))
         self._instruments.rows.labels(kind, "duplicate").inc(receipt.duplicates)
@@ -214,6 +229,36 @@ def _reader_of_events(request: Request) -> Callable[[bytes, messages.Clock], lis
         f"Content-Type is `{content_type}`. Send `{events.BATCH_CONTENT_TYPE}`, `application/cloudevents+json`,"
         " or `application/json` with the event's attributes in `ce-` headers."
     )
+
+
+async def _authorize(request: Request, token_file: str, *, right: str) -> None:
+    authorization = request.headers.get("authorization", "")
+    await run_in_threadpool(functools.partial(access.authorize, authorization, token_file, right=right))
+
+
+def _claim(request: Request) -> join.Claim:
+    """Return the claim that a path and a query name."""
+    _check_query(request)
+    named = {name: request.query_params.get(name, "") for name in QUERY}
+    claim = join.Claim(claim_id=request.path_params["claim_id"], **named)
+    unusable = [name for name, value in dataclasses.asdict(claim).items() if not value or "\0" in value]
+    if unusable:
+        sentence = f"`{unusable[0]}` is missing, or holds U+0000. Send {CLAIMS_PATH}<id>?namespace=...&model=..."
+        raise Refused(400, Reason.MALFORMED, sentence)
+    return claim
+
+
+def _audit(request: Request, claim: join.Claim, what: str) -> None:
+    """Log who saw or erased records; not of which claim, since the log would keep what was erased."""
+    peer = request.client.host if request.client is not None else "unknown"
+    audit.info("%s %s of one claim of %s/%s", peer, what, claim.namespace, claim.model)
+
+
+def _check_query(request: Request) -> None:
+    unknown = sorted(set(request.query_params) - set(QUERY))
+    if unknown:
+        sentence = f"Unknown query parameter `{unknown[0]}`: there are `namespace` and `model`."
+        raise Refused(400, Reason.MALFORMED, sentence)
 
 
 def _content_type(request: Request) -> str:

@@ -116,7 +116,7 @@ SELECT_HISTOGRAMS: Final = """
 EXPORT_PREDICTION: Final = """
     SELECT revision.name, attempt, epoch, request_id, row, decision, score, served_at_ms, received_at_ms, outcome,
         corrected, is_repeat, is_tester, cohort
-    FROM prediction JOIN revision ON revision.id = revision_id JOIN stratum ON stratum.id = stratum_id
+    FROM prediction JOIN revision ON revision.id = prediction.revision_id JOIN stratum ON stratum.id = stratum_id
     WHERE prediction.id = ?
 """
 

@@ -58,6 +58,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=lambda field: P
     """File with the bearer tokens that may post outcomes: one a line, each at least 16 characters. It is read at every
     request, so a token is rotated without a restart: add the new one, move the senders, take the old one out."""
 
+    admin_token_file: str = ""
+    """File with the bearer tokens that may see and erase what is stored of a claim, in the same form. Empty: nobody
+    may. A token that is in both files may do both."""
+
     listen_host: str = "0.0.0.0"  # noqa: S104
     """Address to listen on; ``::`` where the cluster has IPv6."""
 
@@ -112,7 +116,7 @@ def read_tokens(path: str) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise errors.CannotStart(
             f"The token file {path} cannot be read ({error}). Mount a Secret there, or name another file in"
-            f" {PREFIX}TOKEN_FILE."
+            f" {PREFIX}TOKEN_FILE or {PREFIX}ADMIN_TOKEN_FILE."
         ) from error
     if not lines or min(map(len, lines)) < TOKEN_MIN_CHARACTERS:
         raise errors.CannotStart(
