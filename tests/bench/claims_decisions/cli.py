@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -20,16 +20,15 @@ PAGE = ROOT / "docs" / "decisions.md"
 IMAGES = ROOT / "docs" / "images"
 
 
-def _names(known: Sequence[str]) -> "type[argparse.Action]":
-    class Names(argparse.Action):
-        def __call__(self, parser, namespace, value, option_string=None):  # type: ignore[no-untyped-def]
-            asked = tuple(value.split(","))
-            unknown = [name for name in asked if name not in known]
-            if unknown:
-                parser.error(f"{option_string}: there is no {', '.join(unknown)}; there are {', '.join(known)}")
-            setattr(namespace, self.dest, asked)
+def _names(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+    def read(text: str) -> tuple[str, ...]:
+        names = tuple(text.split(","))
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}; there are {', '.join(known)}")
+        return names
 
-    return Names
+    return read
 
 
 def _positive(text: str) -> int:
@@ -42,8 +41,8 @@ def _positive(text: str) -> int:
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="claims_decisions", description=__doc__)
-    parser.add_argument("--scenario", action=_names(list(BY_NAME)), default=(), metavar="A,B", help="only these")
-    parser.add_argument("--rule", action=_names([*POLICIES, *PEERS]), default=(), metavar="A,B", help="only these")
+    parser.add_argument("--scenario", type=_names(BY_NAME), default=(), metavar="A,B", help="only these")
+    parser.add_argument("--rule", type=_names([*POLICIES, *PEERS]), default=(), metavar="A,B", help="only these")
     parser.add_argument("--runs", type=_positive, help="runs of each scenario; each has a number of its own otherwise")
     parser.add_argument("--processes", type=_positive, default=1, help="processes that simulate (default 1), with nice")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder that a later call continues")
@@ -64,17 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not asked.tables_only:
         running.run(wanted, store, processes=asked.processes, console=console)
     found = report.tallies(wanted, store)
-    tables = {
-        "targets": report.targets_table(found),
-        "scenarios": report.scenarios_table(found),
-        "policies": report.policies_table(found),
-        "peers": report.peers_table(found),
-        "outcomes": report.outcomes_table(found),
-    }
-    print("\n\n".join(tables.values()))
+    print("\n\n".join(report.tables(found).values()))
     if asked.write:
-        document.write(PAGE, tables)
-        plots.draw(found, IMAGES)
+        everything = report.tallies(jobs(), store)
+        document.write(PAGE, report.tables(everything))
+        plots.draw(everything, IMAGES)
     missed = [
         measured
         for target in targets.TARGETS

@@ -30,6 +30,17 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def tables(found: dict[tuple[str, str], Tally]) -> dict[str, str]:
+    """Return all tables by name."""
+    return {
+        "targets": targets_table(found),
+        "scenarios": scenarios_table(found),
+        "policies": policies_table(found),
+        "peers": peers_table(found),
+        "outcomes": outcomes_table(found),
+    }
+
+
 def targets_table(found: dict[tuple[str, str], Tally]) -> str:
     """Return what was to be reached, and what was measured."""
     rows = []
