@@ -27,7 +27,9 @@ class SqliteStatements:
 
     def change(self, sql: str, values: Sequence[object] = ()) -> int:
         """Return how many rows were changed."""
-        return self._connection.execute(sql, values).rowcount
+        before = self._connection.total_changes  # A cursor's rowcount knows nothing of statements that begin with WITH.
+        self._connection.execute(sql, values)
+        return self._connection.total_changes - before
 
     def change_each(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
         """Run a statement for every row of values, in their order."""
@@ -104,7 +106,8 @@ class Sqlite:
     def reclaim(self) -> None:
         """Shorten the file by some of its free pages."""
         try:
-            self._connection.execute(f"PRAGMA incremental_vacuum({RECLAIMED_PAGES})").fetchall()
+            # It gives back a page a step, and `execute` makes one step of a statement that returns nothing.
+            self._connection.executescript(f"PRAGMA incremental_vacuum({RECLAIMED_PAGES})")
         except sqlite3.Error as error:
             raise errors.DatabaseUnavailable(str(error)) from error
 
