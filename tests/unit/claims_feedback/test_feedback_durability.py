@@ -1,6 +1,7 @@
 """What was acknowledged stays: through kill -9, restarts, and disks that are full, locked or refusing."""
 
 import contextlib
+import datetime as dt
 import sqlite3
 import subprocess
 import sys
@@ -161,6 +162,33 @@ def test_a_disk_that_refuses_to_write_loses_nothing_acknowledged(tmp_path: Path)
     with running(tmp_path) as service:
         assert summed(service)["refer"] == 100 * taken
         assert service.post_events(batch_of(f"filling-{taken}", size=100)).json()["duplicates"] == 0
+
+
+def test_old_rows_are_deleted_while_events_are_taken(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        for number in range(30):
+            service.post_events(batch_of(f"old-{number}", size=100))
+            service.post_outcomes(outcomes_of(batch_of(f"old-{number}", size=100)))
+    with contextlib.closing(sqlite3.connect(tmp_path / "feedback.db")) as connection, connection:
+        for table in ("prediction", "outcome"):
+            connection.execute(f"UPDATE {table} SET received_at_ms = received_at_ms - 400 * 86400000")  # noqa: S608
+    now = dt.datetime.now(dt.UTC).isoformat()
+    with running(tmp_path, retention_days="365") as service:
+        taken = [service.post_events([event(f"new-{n}", claimId=f"new-{n}") | {"time": now}]) for n in range(50)]
+        wait_until(lambda: rows_of(tmp_path, "prediction") == 50 and rows_of(tmp_path, "outcome") == 0)
+        assert {answer.status_code for answer in taken} == {200}
+        assert (summed(service)["refer"], summed(service)["tp"]) == (3_050, 3_000)
+        refused = service.post_events(
+            [event("new") | {"time": now}, event("too-old") | {"time": "2020-01-01T00:00:00Z"}]
+        )
+        assert (refused.status_code, refused.json()["problems"][0]["where"]) == (400, "[1].time")
+        assert "last 365 days" in refused.json()["problems"][0]["what"]
+
+
+def rows_of(folder: Path, table: str) -> int:
+    with contextlib.closing(sqlite3.connect(folder / "feedback.db")) as connection:
+        (number,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
+    return int(number)
 
 
 def test_totals_are_there_from_the_first_scrape_after_a_restart(tmp_path: Path) -> None:
