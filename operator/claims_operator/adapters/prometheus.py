@@ -187,7 +187,7 @@ class Prometheus:
             raise Unanswered(f"cannot be asked, its address is wrong: {problem}") from problem
         except httpx.TimeoutException as problem:
             raise Unanswered(self._too_slow()) from problem
-        except httpx.HTTPError as problem:
+        except (httpx.HTTPError, OSError) as problem:  # What TLS says after its handshake comes as it is.
             raise Unanswered(f"cannot be reached: {str(problem) or type(problem).__name__}") from problem
 
     def _too_slow(self) -> str:

@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-TOLERANCE_SECONDS: Final = 1.0
-"""Differences that a clock kept by NTP has are none: times stay as Prometheus wrote them."""
+TOLERANCE_SECONDS: Final = 2.0
+"""Smaller differences are none (our own clock is cut to the second): times stay as Prometheus wrote them."""
 LARGEST_DIFFERENCE_SECONDS: Final = 600.0
 """Clocks that differ by more are wrong, and nothing is judged by them."""
 
