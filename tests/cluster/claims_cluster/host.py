@@ -10,11 +10,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from claims_cluster import components, settings
+from claims_cluster import components, parts, settings
 from claims_cluster.progress import Progress
 from claims_cluster.shell import Failure, run, succeeds
 
-NEEDED_DISK_BYTES = 10 * 1024**3
+BUILDING_DISK_BYTES = 12 * 1024**3
+RUNNING_DISK_BYTES = 4 * 1024**3
+"""Once everything is built."""
 NEEDED_MEMORY_BYTES = 6 * 1024**3
 
 
@@ -94,9 +96,10 @@ def _small_disk(cluster: settings.Cluster) -> str:
     for place in (settings.cache_directory(), cluster.state):
         existing = next(parent for parent in (place, *place.parents) if parent.exists())
         free = shutil.disk_usage(existing).free
-        if free < NEEDED_DISK_BYTES:
+        needed = RUNNING_DISK_BYTES if parts.are_built() else BUILDING_DISK_BYTES
+        if free < needed:
             return (
-                f"{existing} has {free / 1024**3:.1f} GiB free and {NEEDED_DISK_BYTES / 1024**3:.0f} are needed. "
+                f"{existing} has {free / 1024**3:.1f} GiB free and {needed / 1024**3:.0f} are needed. "
                 "Free some, or set CLAIMS_CACHE to a folder on a larger disk."
             )
     return ""

@@ -127,6 +127,12 @@ def ensure_all(progress: Progress) -> None:
     ensure_base(progress)
 
 
+def are_built() -> bool:
+    """Return whether the cache holds everything that takes long to make."""
+    wanted = [name for name, made in GO_PROGRAMS.items() if not made.on_request]
+    return base_image().exists() and all(program(name).exists() for name in [*wanted, "envoy"])
+
+
 def ensure_base(progress: Progress) -> None:
     """Make the base image unless the cache has it."""
     if not base_image().exists():
