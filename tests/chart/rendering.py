@@ -66,10 +66,12 @@ def one(objects: Sequence[Object], kind: str, name: str | None = None) -> Object
 
 
 def pods(objects: Sequence[Object]) -> Iterator[tuple[str, Object]]:
-    """Return the pod specifications of the Deployments, by name."""
+    """Return the pod specifications of the Deployments and CronJobs, by name."""
     for item in objects:
         if item["kind"] == "Deployment":
             yield item["metadata"]["name"], item["spec"]["template"]["spec"]
+        elif item["kind"] == "CronJob":
+            yield item["metadata"]["name"], item["spec"]["jobTemplate"]["spec"]["template"]["spec"]
 
 
 def containers(objects: Sequence[Object]) -> Iterator[tuple[str, Object]]:

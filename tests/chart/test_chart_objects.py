@@ -27,6 +27,16 @@ EVERYTHING = {
     "gateway": {"createClass": True, "service": {"type": "NodePort", "nodePort": 30080}},
     "global": {"imagePullSecrets": ["registry"], "imageRegistry": "registry.example.com/claims"},
     "prometheus": {"credentialsSecret": "prometheus", "readableSecrets": ["claims-prometheus"]},
+    "feedback": {
+        "adminToken": {"existingSecret": "administrators"},
+        "pull": {
+            "enabled": True,
+            "databaseSecret": "settlements",
+            "query": "SELECT ...",
+            "watermarkColumn": "changed",
+            "start": "2025-01-01T00:00:00Z",
+        },
+    },
 }
 WITHOUT_OPTIONS = {
     "crds": {"enabled": False},
@@ -59,7 +69,9 @@ def test_every_pod_runs_under_a_numeric_user_and_the_default_seccomp_profile(obj
         assert context["seccompProfile"] == {"type": "RuntimeDefault"}, name
         assert pod["enableServiceLinks"] is False, name
         assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys(), name
-        assert all(set(volume) & {"emptyDir", "secret", "persistentVolumeClaim"} for volume in pod["volumes"]), name
+        assert all(
+            set(volume) & {"emptyDir", "secret", "configMap", "persistentVolumeClaim"} for volume in pod["volumes"]
+        ), name
 
 
 def test_only_the_operator_gets_a_token_of_the_api_server(objects: list[Object]) -> None:
@@ -79,7 +91,7 @@ def test_every_container_says_what_it_takes_and_writes_only_where_it_may(objects
 
 def test_every_pod_is_probed_on_a_port_it_declares(objects: list[Object]) -> None:
     for name, pod in pods(objects):
-        for container in pod["containers"]:
+        for container in pod["containers"] if pod.get("restartPolicy") != "Never" else ():
             declared = {port["name"] for port in container["ports"]}
             for probe in ("readinessProbe", "livenessProbe"):
                 assert container[probe]["httpGet"]["port"] in declared, (name, probe)

@@ -16,6 +16,9 @@ SCHEMA: Object = json.loads((CHART / "values.schema.json").read_text(encoding="u
 
 AMOUNTS = {"requests": {"cpu": "77m"}}
 
+PULL = {"databaseSecret": "settlements", "query": "SELECT 1", "watermarkColumn": "changed", "start": "2025-01-01"}
+PULLING = {"feedback": {"pull": {"enabled": True, **PULL}}}
+
 # value: another one that must change what is rendered, and what else has to be set for it to have an effect.
 OTHER: dict[str, tuple[Any, Object]] = {
     "global.imageRegistry": ("registry.example.com", {}),
@@ -41,6 +44,19 @@ OTHER: dict[str, tuple[Any, Object]] = {
     "runtime.drainSeconds": (0, {}),
     "runtime.predictThreads": (4, {}),
     "feedback.token.existingSecret": ("mine", {}),
+    "feedback.adminToken.existingSecret": ("mine", {}),
+    "feedback.logger.waitSeconds": (0, {}),
+    "feedback.logger.decisionThresholds": ({"claims/claim-risk": 0.6}, {}),
+    "feedback.pull.enabled": (True, {"feedback": {"pull": PULL}}),
+    "feedback.pull.schedule": ("@hourly", PULLING),
+    "feedback.pull.databaseSecret": ("other", PULLING),
+    "feedback.pull.query": ("SELECT 2", PULLING),
+    "feedback.pull.watermarkColumn": ("id", PULLING),
+    "feedback.pull.start": ("0", PULLING),
+    "feedback.pull.arguments": (["--overlap=60"], PULLING),
+    "feedback.pull.resources.requests": (AMOUNTS["requests"], PULLING),
+    "feedback.pull.resources.limits": (AMOUNTS["requests"], PULLING),
+    "feedback.pull.storageClass": ("fast", PULLING),
     "mlflow.enabled": (False, {"mlflow": {"url": "http://mlflow.example.com"}}),
     "mlflow.url": ("http://mlflow.example.com", {"mlflow": {"enabled": False}}),
     "gateway.create": (False, {}),
@@ -77,7 +93,7 @@ for _component in ("feedback", "mlflow", "gateway"):
         f"{_component}.service.nodePort": (30123, {_component: {"service": {"type": "NodePort"}}}),
     }
 
-FREE_MAPS = {"global.nodeSelector", "podMonitors.labels"}
+FREE_MAPS = {"global.nodeSelector", "podMonitors.labels", "feedback.logger.decisionThresholds"}
 
 
 def leaves(values: Mapping[str, Any], path: str = "") -> Iterator[str]:
@@ -289,3 +305,31 @@ def test_an_own_gateway_is_used_and_none_is_made() -> None:
     given = environment(operator)
     assert (given["CLAIMS_GATEWAY_NAME"], given["CLAIMS_GATEWAY_NAMESPACE"]) == ("edge", "infra")
     assert not {item["kind"] for item in objects} & {"Gateway", "GatewayClass", "EnvoyProxy"}
+
+
+def test_thresholds_reach_the_feedback_service_in_its_own_words() -> None:
+    thresholds = {"claims/claim-risk": 0.6, "other/severity": 1}
+    (container,) = dict(pods(render({"feedback": {"logger": {"decisionThresholds": thresholds}}})))["claims-feedback"][
+        "containers"
+    ]
+    given = environment(container)["CLAIMS_FEEDBACK_LOGGER_DECISION_THRESHOLDS"]
+    assert given == "claims/claim-risk=0.6 other/severity=1"
+
+
+@pytest.mark.parametrize("missing", sorted(PULL))
+def test_a_pull_that_knows_too_little_is_refused(missing: str) -> None:
+    with pytest.raises(RefusedError, match=f"set feedback.pull.{missing} too"):
+        render({"feedback": {"pull": {"enabled": True, **PULL, missing: ""}}})
+
+
+def test_a_pull_is_given_its_options_and_only_the_token_for_outcomes() -> None:
+    values = merged(
+        PULLING, {"feedback": {"adminToken": {"existingSecret": "a"}, "pull": {"arguments": ["--model=m"]}}}
+    )
+    pod = dict(pods(render(values)))["claims-feedback-pull"]
+    (container,) = pod["containers"]
+    assert container["args"][-3:] == ["--watermark-column=changed", "--start=2025-01-01", "--model=m"]
+    assert [volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume] == [
+        "settlements",
+        "claims-feedback-token",
+    ]

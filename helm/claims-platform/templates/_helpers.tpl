@@ -92,6 +92,15 @@ http://mlflow.{{ .Release.Namespace }}:5000
 {{ .Values.feedback.token.existingSecret | default "claims-feedback-token" }}
 {{- end }}
 
+{{/* Thresholds as the feedback service reads them: namespace/model=0.6, separated by blanks. */}}
+{{- define "claims.decisionThresholds" -}}
+{{- $items := list }}
+{{- range $model, $threshold := .Values.feedback.logger.decisionThresholds }}
+{{- $items = append $items (printf "%s=%v" $model $threshold) }}
+{{- end }}
+{{- join " " $items }}
+{{- end }}
+
 {{/* Bytes of a size in Mi, Gi or Ti. */}}
 {{- define "claims.bytes" -}}
 {{- $units := dict "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 }}
