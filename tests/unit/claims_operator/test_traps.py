@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import pytest
 
-from claims_operator.core.analysis import AccuracyLimits, ErrorLimits, Limits
+from claims_operator.core.analysis import AccuracyLimits, ErrorLimits, LatencyLimits, Limits
+from claims_operator.core.evidence import Evidence
 from claims_operator.core.metric import MetricEvidence
 from claims_operator.core.questions import Question, questions
 from claims_operator.core.terms import Claim, log_sum, shared
@@ -265,3 +266,43 @@ def test_selective_label_trap() -> None:
         batch = Pair(stable=Counts(total=100, bad=100 * stable), candidate=Counts(total=100, bad=100 * candidate))
         metric = metric.after(batch, 1)
     assert against(metric) > CROSSED
+
+
+# What must not be lost by all that care -----------------------------------------------------------------------------
+
+THREE = Limits(
+    confidence=0.95,
+    interval_seconds=10,
+    errors=ErrorLimits(max_ratio=0.01, margin=0.005),
+    latency=LatencyLimits(threshold_milliseconds=250, min_fraction_under=0.99, margin=0.005),
+    accuracy=AccuracyLimits(margin=0.02, min=0.85),
+)
+
+
+def looks_until_rollback(*, requests: int, of_stable: int, bad: int, good_looks: int) -> int:
+    """Return at which look a fault of latency is found that begins after some good looks; three metrics are judged."""
+    evidence = Evidence.empty(THREE)
+    metrics = {metric.question.metric: metric.seeded(Counts(total=1_000, bad=5)) for metric in evidence.metrics}
+    metric = metrics["latency"]
+    for _ in range(good_looks):
+        metric = metric.after(Pair(stable=Counts(total=of_stable), candidate=Counts(total=requests)), 1, seconds=10)
+    for look in range(1, 30):
+        candidate = Counts(total=requests, bad=bad)
+        metric = metric.after(Pair(stable=Counts(total=of_stable, bad=1), candidate=candidate), 1, seconds=10)
+        if Evidence(metrics=(metrics["errors"], metric, metrics["accuracy"])).rollback_log_e_value >= CROSSED:
+            return look
+    return 30
+
+
+@pytest.mark.parametrize("good_looks", [0, 10, 1_000])
+def test_a_total_failure_is_found_at_the_first_or_second_look(good_looks: int) -> None:
+    assert looks_until_rollback(requests=10, of_stable=150, bad=10, good_looks=good_looks) <= 2
+
+
+@pytest.mark.parametrize("good_looks", [0, 10, 1_000])
+def test_a_candidate_that_is_nearly_always_slow_is_found_within_a_few_looks(good_looks: int) -> None:
+    assert looks_until_rollback(requests=10, of_stable=150, bad=8, good_looks=good_looks) <= 3
+
+
+def test_a_candidate_that_is_slow_in_one_of_six_requests_is_found_within_minutes() -> None:
+    assert looks_until_rollback(requests=12, of_stable=150, bad=2, good_looks=0) <= 12
