@@ -2,7 +2,7 @@
 
 import click
 
-from kubectl_claims import cluster_commands
+from kubectl_claims import cluster_commands, file_commands
 
 EPILOG = """\b
 Exit codes:
@@ -36,6 +36,7 @@ for command in (
     cluster_commands.explain,
     cluster_commands.show_history,
     cluster_commands.wait,
+    file_commands.lint,
 ):
     claims.add_command(command)
 

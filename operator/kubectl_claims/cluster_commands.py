@@ -10,9 +10,7 @@ from claims_operator.api import names
 from kubectl_claims import explaining, history, live, scene, tables, tree, waiting
 from kubectl_claims.connection import Api, Target
 from kubectl_claims.objects import Object
-from kubectl_claims.options import Duration, cluster_options, model_argument, output_option, run, utc_now
-
-MACHINE_FORMS = ("json", "yaml")
+from kubectl_claims.options import MACHINE_FORMS, Duration, cluster_options, model_argument, output_option, run, utc_now
 
 
 @click.command()

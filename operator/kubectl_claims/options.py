@@ -20,6 +20,8 @@ Result = TypeVar("Result")
 INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as shells have it."""
 
+MACHINE_FORMS: Final = ("json", "yaml")
+
 _DURATION: Final = re.compile(r"([0-9]+[smhd])+")
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
