@@ -17,7 +17,7 @@ RATES = (0.0, 0.003, 0.2, 0.5, 0.85, 1.0)
 
 
 def rollback() -> TwoSampleTest:
-    return TwoSampleTest.that_candidate_is_worse((0.005, 0.05, 0.3))
+    return TwoSampleTest.that_candidate_is_worse((0.005, 0.05, 0.3), weights=(1.0, 3.0, 0.5))
 
 
 def promotion(margin: float) -> TwoSampleTest:
@@ -167,6 +167,11 @@ def test_a_shared_drop_is_no_evidence_where_batches_are_compared_one_by_one() ->
     assert pooled.stable.rate is not None
     assert pooled.candidate.rate - pooled.stable.rate > 0.04
     assert test.log_e_value < 0
+
+
+def test_before_the_first_batch_the_e_value_is_one_whatever_the_weights() -> None:
+    assert rollback().log_e_value == pytest.approx(0)
+    assert promotion(0.02).log_e_value == 0
 
 
 def test_no_data_changes_nothing() -> None:
