@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from unit.claims_feedback.feedback_process import AUTHORIZED, BATCH, TOKEN, Running, event, outcome
 
 from claims_contract import events
@@ -298,3 +300,36 @@ def test_totals_are_chosen_by_namespace_and_model(service: Running) -> None:
 
 def test_probes_say_that_it_lives(service: Running) -> None:
     assert [service.client.get(path).status_code for path in ("/healthz", "/readyz")] == [200, 200]
+
+
+CONTENT_TYPES = ["application/json", "application/cloudevents+json", events.BATCH_CONTENT_TYPE]
+BODIES = (
+    st.binary(max_size=50)
+    | st.builds(
+        lambda fields: json.dumps([event("r1", model="any") | fields]).encode(), st.dictionaries(st.text(), st.text())
+    )
+    | st.builds(lambda data: json.dumps([event("r1") | {"data": data}]).encode(), st.dictionaries(st.text(), st.text()))
+    | st.builds(
+        lambda outcomes: json.dumps({"outcomes": outcomes}).encode(), st.lists(st.dictionaries(st.text(), st.text()))
+    )
+)
+HEADERS = st.fixed_dictionaries(
+    {"content-type": st.sampled_from(CONTENT_TYPES)},
+    optional={
+        "content-encoding": st.sampled_from(["gzip", "identity", "br"]),
+        "ce-specversion": st.sampled_from(["1.0", "", "2"]),
+        "ce-type": st.sampled_from([events.PREDICTION_TYPE, "org.kubeflow.serving.inference.request"]),
+        "ce-id": st.text(st.characters(min_codepoint=33, max_codepoint=126)),
+        "ce-metadata": st.text(st.characters(min_codepoint=33, max_codepoint=126)),
+    },
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from([events.EVENTS_PATH, events.OUTCOMES_PATH]), HEADERS, BODIES)
+def test_whatever_is_posted_is_taken_or_refused(
+    service: Running, path: str, headers: dict[str, str], body: bytes
+) -> None:
+    answer = service.client.post(path, content=body, headers=AUTHORIZED | headers)
+    assert answer.status_code in (200, 400, 415)
+    assert answer.status_code == 200 or answer.json()["error"]

@@ -151,6 +151,8 @@ def test_without_pyarrow_a_parquet_file_says_what_to_install(folder: Path) -> No
     [
         pytest.param({"CLAIMS_FEEDBACK_TOKEN": "another-token"}, (), 2, "403", id="a-wrong-token"),
         pytest.param({"CLAIMS_FEEDBACK_TOKEN": ""}, (), 2, "--token-file", id="no-token"),
+        pytest.param({"CLAIMS_FEEDBACK_TOKEN": "schlüssel"}, (), 2, "right file", id="a-token-in-no-ascii"),
+        pytest.param({"CLAIMS_FEEDBACK_URL": ""}, (), 2, "--url", id="no-service"),
         pytest.param({"CLAIMS_FEEDBACK_URL": "feedback:8080"}, (), 2, "http://", id="no-address"),
         pytest.param(
             {"CLAIMS_FEEDBACK_URL": f"http://127.0.0.1:{free_port()}"}, (), 3, "run it again", id="nobody-there"
@@ -250,3 +252,20 @@ def test_an_interrupt_says_that_it_can_go_on(shaky: Shaky, folder: Path) -> None
     running.send_signal(signal.SIGTERM)
     _, said = running.communicate()
     assert (running.returncode, "run it again to go on" in said) == (130, True)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--batch-rows", "0"), ("--give-up-seconds", "-1"), ("--give-up-seconds", "nan")]
+)
+def test_an_option_out_of_bounds_is_refused(folder: Path, option: str, value: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run("http://127.0.0.1:1", "load", folder / "none.csv", option, value)
+    assert caught.value.code == 2
+
+
+def test_of_many_bad_rows_the_first_are_listed(folder: Path) -> None:
+    (folder / "outcomes.csv").write_text("claimId,outcome\n" + "C1,maybe\n" * 60)
+    ended = run("http://127.0.0.1:1", "load", folder / "outcomes.csv", "--dry-run")
+    assert ended.status == 1
+    assert sum(line.startswith("line ") for line in ended.said.splitlines()) == 50
+    assert "... and 10 more bad rows." in ended.said

@@ -21,7 +21,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from claims_feedback import messages
 from claims_feedback.outcomes import files, load, mapping, pull
-from claims_feedback.outcomes.errors import BadRow, CannotLoad, Unreachable
+from claims_feedback.outcomes.errors import CannotLoad, Unreachable
+from claims_feedback.outcomes.findings import Findings
 from claims_feedback.outcomes.mapping import RowMapping
 from claims_feedback.outcomes.sending import Sender
 
@@ -64,7 +65,7 @@ def _load(options: argparse.Namespace) -> int:
     source = files.describe(options.file, kind=options.format, delimiter=options.delimiter, encoding=options.encoding)
     row_mapping = _mapping(options)
     checked = load.check(source, row_mapping, _clock())
-    _report(checked.listed, checked.bad)
+    _report(checked)
     counts = f"{checked.outcomes} outcomes, {checked.without_outcome} without one yet, {checked.bad} bad"
     _say(f"{checked.rows} rows: {counts}.")
     if options.dry_run or (checked.bad and not options.skip_bad_rows):
@@ -76,17 +77,15 @@ def _load(options: argparse.Namespace) -> int:
         if progress.rows:
             _say(f"Going on after row {progress.rows}, as {options.progress_file} says.")
         refused = load.send(
-            load.find(source, row_mapping, _clock(), load.Findings()),
+            load.find(source, row_mapping, _clock(), Findings()),
             sender,
             progress,
             batch_rows=options.batch_rows,
             skip_bad_rows=options.skip_bad_rows,
             observe=_Ticker(checked.outcomes),
         )
-    _report(refused, len(refused))
-    found = {"rows": checked.rows, "withoutOutcome": checked.without_outcome, "bad": checked.bad + len(refused)}
-    print(json.dumps(found | dict(sender.counts)))
-    return BAD_ROWS if found["bad"] else DONE
+    _report(refused)
+    return _finish(dataclasses.replace(checked, bad=checked.bad + refused.bad), sender)
 
 
 def _pull(options: argparse.Namespace) -> int:
@@ -112,10 +111,8 @@ def _pull(options: argparse.Namespace) -> int:
                     raise
                 _say(f"error: {error}")
             else:
-                _report(pulled.bad[: load.LISTED_MAX], len(pulled.bad))
-                found = {"rows": pulled.rows, "withoutOutcome": pulled.without_outcome, "bad": len(pulled.bad)}
-                print(json.dumps(found | dict(sender.counts)), flush=True)
-                status = BAD_ROWS if pulled.bad else DONE
+                _report(pulled)
+                status = _finish(pulled, sender)
         if options.every_seconds is None:
             return status
         time.sleep(options.every_seconds)
@@ -134,15 +131,26 @@ class _Ticker:
             _say(f"{sent} of {self._outcomes} outcomes sent.")
 
 
-def _report(listed: Sequence[BadRow], count: int) -> None:
-    for row in listed:
+def _report(findings: Findings) -> None:
+    for row in findings.listed:
         _say(str(row))
-    if count > len(listed):
-        _say(f"... and {count - len(listed)} more bad rows.")
+    if findings.bad > len(findings.listed):
+        _say(f"... and {findings.bad - len(findings.listed)} more bad rows.")
+
+
+def _finish(findings: Findings, sender: Sender) -> int:
+    """Print the counts for programs; return the exit status."""
+    found = {"rows": findings.rows, "withoutOutcome": findings.without_outcome, "bad": findings.bad}
+    print(json.dumps(found | dict(sender.counts)), flush=True)
+    return BAD_ROWS if findings.bad else DONE
 
 
 def _sender(options: argparse.Namespace) -> Sender:
     token = _secret(options.token_file, ENV_TOKEN, "--token-file").split()[0]
+    if not token.isascii():
+        raise CannotLoad("The token has characters that none of the service's has. Is it the right file?")
+    if not options.url:
+        raise CannotLoad(f"Name the feedback service with --url, or set {ENV_URL}.")
     return Sender(options.url, token, give_up_seconds=options.give_up_seconds, warn=_say)
 
 
@@ -225,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     pulling.add_argument("--overlap", type=_whole, help="seconds or numbers to look back; default: 600, 1000; text: 0")
     pulling.add_argument("--state-file", type=Path, required=True, help="where to keep the watermark")
-    pulling.add_argument("--every-seconds", type=float, help="go on for ever; default: once")
+    pulling.add_argument("--every-seconds", type=_seconds, help="go on for ever; default: once")
     _add_common(pulling)
     return parser
 
@@ -242,7 +250,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--time-zone", help="of moments that name none, such as Europe/Berlin")
     parser.add_argument("--batch-rows", type=_batch_rows, default=2_000, help="outcomes of one request; default: 2000")
     parser.add_argument(
-        "--give-up-seconds", type=float, default=300.0, help="how long a request is tried; default: 300"
+        "--give-up-seconds", type=_seconds, default=300.0, help="how long a request is tried; default: 300"
     )
 
 
@@ -251,6 +259,13 @@ def _whole(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text} is less than 0")
     return number
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 86400")
+    return seconds
 
 
 def _batch_rows(text: str) -> int:

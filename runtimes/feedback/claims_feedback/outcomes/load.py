@@ -5,38 +5,16 @@ Without one, or with one that is lost, the file is sent again from its first row
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from claims_feedback import messages
 from claims_feedback.outcomes import durable, files, sending
 from claims_feedback.outcomes.errors import BadRow, CannotLoad
 from claims_feedback.outcomes.files import Source
+from claims_feedback.outcomes.findings import Findings
 from claims_feedback.outcomes.mapping import RowMapping, Unreadable
 from claims_feedback.outcomes.sending import Found, Sender
-
-LISTED_MAX: Final = 50
-"""Bad rows that are listed one by one."""
-
-
-@dataclass(kw_only=True)
-class Findings:
-    """What a file holds."""
-
-    rows: int = 0
-    outcomes: int = 0
-    without_outcome: int = 0
-    """Rows whose outcome is not known yet; they are left out."""
-    bad: int = 0
-    listed: list[BadRow] = field(default_factory=list)
-    """The first of the bad rows."""
-
-    def add_bad(self, row: BadRow) -> None:
-        """Count a bad row, and list it if there is room."""
-        self.bad += 1
-        if len(self.listed) < LISTED_MAX:
-            self.listed.append(row)
 
 
 def find(source: Source, mapping: RowMapping, clock: messages.Clock, findings: Findings) -> Iterator[Found]:
@@ -49,12 +27,12 @@ def find(source: Source, mapping: RowMapping, clock: messages.Clock, findings: F
         for row in table.rows:
             findings.rows += 1
             if isinstance(row, BadRow):
-                findings.add_bad(row)
+                findings.add_bad([row])
                 continue
             try:
                 item = mapping.read(row.values, clock)
             except Unreadable as error:
-                findings.add_bad(BadRow(place=row.place, what=str(error)))
+                findings.add_bad([BadRow(place=row.place, what=str(error))])
                 continue
             if item is None:
                 findings.without_outcome += 1
@@ -109,25 +87,25 @@ def send(
     batch_rows: int,
     skip_bad_rows: bool,
     observe: Callable[[int], None],
-) -> list[BadRow]:
-    """Send what was found beyond the progress, in batches; return the rows that the service does not take.
+) -> Findings:
+    """Send what was found beyond the progress, in batches; return what the service does not take.
 
     ``observe`` is told the outcomes sent so far. Without ``skip_bad_rows`` the first refusal ends it, as `CannotLoad`.
     """
-    refused: list[BadRow] = []
+    refused = Findings()
     sent = 0
     batch: list[Found] = []
     for each in found:
         if each.number > progress.rows:
             batch.append(each)
         if len(batch) == batch_rows:
-            refused += sending.send_batch(batch, sender, skip_bad_rows=skip_bad_rows)
+            refused.add_bad(sending.send_batch(batch, sender, skip_bad_rows=skip_bad_rows))
             sent += len(batch)
             progress.record(batch[-1].number)
             observe(sent)
             batch = []
     if batch:
-        refused += sending.send_batch(batch, sender, skip_bad_rows=skip_bad_rows)
+        refused.add_bad(sending.send_batch(batch, sender, skip_bad_rows=skip_bad_rows))
         progress.record(batch[-1].number)
         observe(sent + len(batch))
     return refused

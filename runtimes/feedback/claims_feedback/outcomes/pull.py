@@ -8,7 +8,7 @@ a batch that was acknowledged, so that a row is sent at least once whatever dies
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool
 from claims_feedback import messages
 from claims_feedback.outcomes import durable, sending
 from claims_feedback.outcomes.errors import BadRow, CannotLoad, Unreachable
+from claims_feedback.outcomes.findings import Findings
 from claims_feedback.outcomes.mapping import RowMapping, Unreadable
 from claims_feedback.outcomes.sending import Found, Sender
 
@@ -110,16 +111,6 @@ class Watermark:
                 return self.value
 
 
-@dataclass(kw_only=True)
-class Pulled:
-    """What one run found."""
-
-    rows: int = 0
-    without_outcome: int = 0
-    bad: list[BadRow] = field(default_factory=list)
-    """Rows that are no outcomes, or that the service refuses; they are passed over."""
-
-
 def parse(text: str, kind: WatermarkType) -> Value:
     """Return the watermark that a text says; raise `CannotLoad` where it says none."""
     try:
@@ -164,9 +155,9 @@ def pull_once(
     *,
     clock: messages.Clock,
     batch_rows: int,
-) -> Pulled:
-    """Send what is new; return what was found."""
-    pulled = Pulled()
+) -> Findings:
+    """Send what is new; return what was found. Bad rows, and rows that the service refuses, are passed over."""
+    pulled = Findings()
     batch: list[Found] = []
     is_sent = False
     latest: Value | None = None
@@ -185,16 +176,17 @@ def pull_once(
             try:
                 item = mapping.read(values, clock)
             except Unreadable as error:
-                pulled.bad.append(BadRow(place=place, what=str(error)))
+                pulled.add_bad([BadRow(place=place, what=str(error))])
                 continue
             if item is None:
                 pulled.without_outcome += 1
             else:
+                pulled.outcomes += 1
                 batch.append(Found(number=pulled.rows, place=place, item=item))
             if len(batch) == batch_rows:
-                pulled.bad += sending.send_batch(batch, sender, skip_bad_rows=True)
+                pulled.add_bad(sending.send_batch(batch, sender, skip_bad_rows=True))
                 batch, is_sent = [], True
-    pulled.bad += sending.send_batch(batch, sender, skip_bad_rows=True)
+    pulled.add_bad(sending.send_batch(batch, sender, skip_bad_rows=True))
     if latest is not None:
         watermark.advance(latest)
     return pulled
