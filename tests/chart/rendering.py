@@ -18,6 +18,10 @@ CHART = ROOT / "helm" / "claims-platform"
 Object = dict[str, Any]
 Values = Mapping[str, Any]
 
+PULL = {"databaseSecret": "settlements", "query": "SELECT 1", "watermarkColumn": "changed", "start": "2025-01-01"}
+"""What a pull of outcomes has to be told."""
+PULLING: Object = {"feedback": {"pull": {"enabled": True, **PULL}}}
+
 
 class RefusedError(Exception):
     """Helm did not render; holds what it said."""

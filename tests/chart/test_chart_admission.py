@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from chart.rendering import CHART, ROOT, Object, pods, render, run_helm
+from chart.rendering import CHART, PULLING, ROOT, Object, pods, render, run_helm
 
 from claims_cluster import controlplane, parts
 from claims_cluster.shell import Failure
@@ -71,7 +71,9 @@ def test_the_token_is_made_once_and_kept_on_upgrades(api_server: controlplane.Co
 
 @pytest.mark.usefixtures("installed")
 def test_the_api_server_knows_every_field(api_server: controlplane.ControlPlane) -> None:
-    text = yaml.safe_dump_all(render({"gateway": {"replicas": 1, "service": {"type": "NodePort", "nodePort": 30080}}}))
+    gateway = {"replicas": 1, "service": {"type": "NodePort", "nodePort": 30080}}
+    feedback = {"adminToken": {"existingSecret": "administrators"}, **PULLING["feedback"]}
+    text = yaml.safe_dump_all(render({"gateway": gateway, "feedback": feedback}))
     arguments = ("--dry-run=server", "--validate=strict", "--server-side", "--force-conflicts")
     api_server.kubectl("apply", *arguments, "-f", "-", stdin=text)
 
@@ -103,9 +105,9 @@ def a_pod(name: str, specification: Object) -> str:
 
 
 @pytest.mark.usefixtures("installed")
-@pytest.mark.parametrize("name", ["claims-operator", "claims-feedback", "mlflow"])
+@pytest.mark.parametrize("name", ["claims-operator", "claims-feedback", "claims-feedback-pull", "mlflow"])
 def test_pod_security_restricted_admits_the_pods(api_server: controlplane.ControlPlane, name: str) -> None:
-    pod = dict(pods(render()))[name]
+    pod = dict(pods(render(PULLING)))[name]
     api_server.kubectl("create", "--dry-run=server", "-f", "-", stdin=a_pod(name, pod))
     # The check itself: without its security context the same pod is refused.
     pod["containers"][0].pop("securityContext")

@@ -8,6 +8,7 @@ import yaml
 from chart import platform_manifest
 from chart.rendering import (
     CHART,
+    PULLING,
     ROOT,
     Object,
     RefusedError,
@@ -29,13 +30,7 @@ EVERYTHING = {
     "prometheus": {"credentialsSecret": "prometheus", "readableSecrets": ["claims-prometheus"]},
     "feedback": {
         "adminToken": {"existingSecret": "administrators"},
-        "pull": {
-            "enabled": True,
-            "databaseSecret": "settlements",
-            "query": "SELECT ...",
-            "watermarkColumn": "changed",
-            "start": "2025-01-01T00:00:00Z",
-        },
+        **PULLING["feedback"],
     },
 }
 WITHOUT_OPTIONS = {

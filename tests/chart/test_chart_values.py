@@ -7,7 +7,20 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from chart.rendering import CHART, Object, RefusedError, environment, merged, nested, one, pods, render, render_text
+from chart.rendering import (
+    CHART,
+    PULL,
+    PULLING,
+    Object,
+    RefusedError,
+    environment,
+    merged,
+    nested,
+    one,
+    pods,
+    render,
+    render_text,
+)
 
 from claims_operator.settings import Settings
 
@@ -15,9 +28,6 @@ DEFAULTS: Object = yaml.safe_load((CHART / "values.yaml").read_text(encoding="ut
 SCHEMA: Object = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 
 AMOUNTS = {"requests": {"cpu": "77m"}}
-
-PULL = {"databaseSecret": "settlements", "query": "SELECT 1", "watermarkColumn": "changed", "start": "2025-01-01"}
-PULLING = {"feedback": {"pull": {"enabled": True, **PULL}}}
 
 # value: another one that must change what is rendered, and what else has to be set for it to have an effect.
 OTHER: dict[str, tuple[Any, Object]] = {
