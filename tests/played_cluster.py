@@ -19,6 +19,7 @@ from claims_operator.core.snapshot import (
     Backend,
     Counter,
     OutcomeTotal,
+    Scope,
     Snapshot,
     bucket_kind,
     http_kind,
@@ -94,13 +95,13 @@ class PlayedTraffic:
             key = (revision, attempt, epoch, result)
             self.outcomes[key] = self.outcomes.get(key, 0.0) + requests * share
 
-    async def collect(self, thresholds: frozenset[int]) -> Snapshot:
+    async def collect(self, scope: Scope) -> Snapshot:
         """Answer as the collector of Prometheus does, which reads the buckets it is asked for."""
         if self.silent:
             return Snapshot(collected_at=self.clock.now(), error="Prometheus does not answer")
         at = self.clock.now().timestamp()
         gateway: dict[Backend, tuple[Counter, ...]] = {}
-        unasked = {bucket_kind(edge) for edge in EDGES if edge not in thresholds}
+        unasked = {bucket_kind(edge) for edge in EDGES if not scope.reads(edge)}
         for (slot, kind), value in self.counted.items():
             if kind in unasked:
                 continue

@@ -10,17 +10,21 @@ from claims_operator.api.v1alpha1 import OwnMetric
 from claims_operator.core import own_metrics
 from claims_operator.core.limits import Window
 from claims_operator.core.own_metrics import Answer
-from claims_operator.core.snapshot import Snapshot
+from claims_operator.core.snapshot import Scope, Snapshot
 
-THRESHOLD_SECONDS: Final = 600.0
-"""A latency limit that nobody asked for so long is not read any more."""
+FORGET_SECONDS: Final = 600.0
+"""A ClaimsModel that was not asked for so long is not read any more."""
+LONGEST_LIST: Final = 100
+"""More ClaimsModels than this are not named one by one: all that there are, are read."""
+REST_FACTOR: Final = 2.0
+"""After a look that took long, so many times its duration pass before the next."""
 
 
 class Source(Protocol):
     """Where snapshots come from. It never raises: trouble is in `Snapshot.error` and `Answer.error`."""
 
-    async def collect(self, thresholds: frozenset[int]) -> Snapshot:
-        """Read everything at once; ``thresholds`` are latency limits in milliseconds."""
+    async def collect(self, scope: Scope) -> Snapshot:
+        """Read everything at once."""
         ...
 
     async def ask(self, query: str) -> Answer:
@@ -39,7 +43,7 @@ class Refusal:
         self._why = why
         self._now = now
 
-    async def collect(self, _thresholds: frozenset[int]) -> Snapshot:
+    async def collect(self, _scope: Scope) -> Snapshot:
         """Return why."""
         return Snapshot(collected_at=self._now(), error=self._why)
 
@@ -59,25 +63,36 @@ class Collector:
         self._least_seconds = least_seconds
         self._monotonic = monotonic
         self._lock = asyncio.Lock()
-        self._asked_at: dict[int, float] = {}
-        """Latency limit → when it was last asked for."""
-        self._covered: frozenset[int] = frozenset()
-        self._latest: Snapshot | None = None
-        self._read_at = float("-inf")
+        self._wanted: dict[tuple[str, str], tuple[int, float]] = {}
+        """Namespace and name → latency threshold in milliseconds, and when it was last asked for."""
+        self._latest: tuple[Scope, Snapshot] | None = None
+        self._good_until = float("-inf")
 
-    async def snapshot(self, threshold_milliseconds: int) -> Snapshot:
-        """Return a snapshot that is no older than ``least_seconds`` and covers this latency limit."""
+    async def snapshot(self, namespace: str, name: str, threshold_milliseconds: int) -> Snapshot:
+        """Return a snapshot that covers a ClaimsModel with its latency threshold, and is hardly older than
+        ``least_seconds``.
+        """
+        # Said before it waits: whoever looks next, looks for all who wait.
+        self._wanted[namespace, name] = (threshold_milliseconds, self._monotonic())
         async with self._lock:
-            now = self._monotonic()
-            self._asked_at[threshold_milliseconds] = now
-            fresh = now - self._read_at < self._least_seconds
-            if self._latest is not None and fresh and threshold_milliseconds in self._covered:
-                return self._latest
-            self._asked_at = {edge: at for edge, at in self._asked_at.items() if now - at <= THRESHOLD_SECONDS}
-            self._covered = frozenset(self._asked_at)
-            self._latest = await self._source.collect(self._covered)
-            self._read_at = self._monotonic()
-            return self._latest
+            began = self._monotonic()
+            if self._latest is not None and began < self._good_until:
+                scope, snapshot = self._latest
+                if scope.covers(namespace, name, threshold_milliseconds):
+                    return snapshot
+            scope = self._scope(began)
+            snapshot = await self._source.collect(scope)
+            self._latest = (scope, snapshot)
+            took = self._monotonic() - began
+            self._good_until = began + took + max(self._least_seconds, REST_FACTOR * took)
+            return snapshot
+
+    def _scope(self, now: float) -> Scope:
+        self._wanted = {model: asked for model, asked in self._wanted.items() if now - asked[1] <= FORGET_SECONDS}
+        return Scope(
+            models=frozenset(self._wanted) if len(self._wanted) <= LONGEST_LIST else None,
+            thresholds=frozenset(threshold for threshold, _ in self._wanted.values()),
+        )
 
     async def ask(
         self,

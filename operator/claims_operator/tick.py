@@ -218,7 +218,8 @@ class Ticker:
         programmed = known.route is not None and known.route.programmed
         if programmed and judging.next_look(known.spec, rollout, known.now) <= known.now:
             collector = await self.sources.find(known.key.namespace, known.spec.analysis.prometheus)
-            snapshot = await collector.snapshot(known.spec.analysis.latency.threshold_milliseconds)
+            threshold = known.spec.analysis.latency.threshold_milliseconds
+            snapshot = await collector.snapshot(known.key.namespace, known.key.name, threshold)
             snapshot = replicas.without_lagging(snapshot, window, evidence.gateway)
             evidence = absorb(evidence, snapshot, window, limits, known.now)
             due = own_metrics.due(known.spec, rollout.own_metrics, window, known.now)

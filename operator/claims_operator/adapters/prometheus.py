@@ -1,4 +1,4 @@
-"""Asks one Prometheus (or what speaks its query API: Thanos, Mimir): five queries a look, for all ClaimsModels."""
+"""Asks one Prometheus (or Thanos, Mimir: what has its query API), with five queries for all ClaimsModels together."""
 
 import asyncio
 import datetime as dt
@@ -7,7 +7,7 @@ import math
 import os
 import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
@@ -17,13 +17,13 @@ from claims_operator.core import clocks, queries
 from claims_operator.core.credentials import NONE, Credentials, UnusableCredentials
 from claims_operator.core.own_metrics import Answer
 from claims_operator.core.reading import Series, read_edges, read_gateway, read_outcomes
-from claims_operator.core.snapshot import Snapshot
+from claims_operator.core.snapshot import Scope, Snapshot
 
 PATH: Final = "/api/v1/query"
 SHOWN_CHARACTERS: Final = 200
 """Of an answer that is not Prometheus's, so many are quoted."""
 LARGEST_ANSWER_BYTES: Final = 48 * 1024**2
-"""Of one query for all ClaimsModels. The operator's memory holds the answer, and a few times as much to read it."""
+"""Of one query for many ClaimsModels. The operator's memory holds the answer, and a few times as much to read it."""
 LARGEST_OWN_ANSWER_BYTES: Final = 1024**2
 """Of one own metric, which should be one number."""
 LARGEST_SECRET_BYTES: Final = 1024**2
@@ -89,14 +89,11 @@ class Prometheus:
         """Close the connections."""
         await self._client.aclose()
 
-    async def collect(self, thresholds: frozenset[int]) -> Snapshot:
-        """Return the counters of all ClaimsModels; trouble is the snapshot's ``error``, never an exception.
-
-        ``thresholds``: the latency thresholds in use, in milliseconds.
-        """
+    async def collect(self, scope: Scope) -> Snapshot:
+        """Return the counters of many ClaimsModels; trouble is the snapshot's ``error``, never an exception."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                return await self._look(thresholds)
+                return await self._look(scope)
         except TimeoutError:
             return self._failed(self._too_slow())
         except Unanswered as problem:
@@ -115,7 +112,7 @@ class Prometheus:
         except Unanswered as problem:
             return Answer(error=self._sentence(str(problem)))
 
-    async def _look(self, thresholds: frozenset[int]) -> Snapshot:
+    async def _look(self, scope: Scope) -> Snapshot:
         """Ask everything for one instant of Prometheus' own clock."""
         asked_at = self._now()
         theirs = next((at for at, _ in _points(await self._query(queries.CLOCK))), math.nan)
@@ -126,26 +123,26 @@ class Prometheus:
         if wrong is not None:
             raise Unanswered(wrong)
         window = self._window_seconds
-        # Answers by gRPC status come second: their time is that of the first query's scrapes, or a little later, so
+        edges = read_edges(await self._series(queries.latency_edges(), theirs))
+        wanted = [edge for edge in edges if scope.reads(edge)]
+        # Answers by gRPC status come after the others: their time is that of the others' scrapes, or a little later, so
         # that nothing from before the end of the settle time passes for younger.
-        counters = await self._series(queries.gateway_counters(thresholds, window_seconds=window), theirs)
-        grpc = await self._series(queries.grpc_answers(window_seconds=window), theirs)
-        outcomes = await self._series(queries.outcome_totals(window_seconds=window), theirs)
-        edges = await self._series(queries.latency_edges(), theirs)
+        counters = await self._series(queries.gateway_counters(scope, wanted, window_seconds=window), theirs)
+        grpc = await self._series(queries.grpc_answers(scope, window_seconds=window), theirs)
+        outcomes = await self._series(queries.outcome_totals(scope, window_seconds=window), theirs)
         return Snapshot(
             collected_at=self._now(),
             gateway=read_gateway(counters, grpc, self._replica_labels),
             outcomes=read_outcomes(outcomes),
-            latency_edges=read_edges(edges),
+            latency_edges=edges,
         )
 
     async def _series(self, query: str, at: float) -> tuple[Series, ...]:
         result = await self._query(query, at=at)
         try:
-            found = tuple(_read_series(result.entries))
+            return tuple(_read_series(result.entries, self._offset_seconds))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:
             raise Unanswered(f"did not answer {query} with series") from problem
-        return tuple(replace(series, at=series.at - self._offset_seconds) for series in found)
 
     async def _query(
         self, query: str, *, at: float | None = None, largest_bytes: int = LARGEST_ANSWER_BYTES
@@ -243,11 +240,11 @@ def _points(result: _Result) -> list[tuple[float, float]]:
         raise Unanswered("did not answer as Prometheus does: there is no number in its result") from problem
 
 
-def _read_series(entries: list[Any]) -> Iterator[Series]:
-    """Yield the newest sample of each series, leaving out NaN and infinity: no value is known then."""
+def _read_series(entries: list[Any], offset_seconds: float) -> Iterator[Series]:
+    """Yield the newest sample of each series by our own clock, leaving out NaN and infinity: no value is known then."""
     for entry in entries:
         at, text = entry["values"][-1] if "values" in entry else entry["value"]
         value = float(text)
         if math.isfinite(value):
             labels = {str(name): str(label) for name, label in entry["metric"].items()}
-            yield Series(labels=labels, value=value, at=float(at))
+            yield Series(labels=labels, value=value, at=float(at) - offset_seconds)

@@ -1,10 +1,12 @@
 """Which PromQL is asked, and what the gateway's and the feedback service's metrics mean."""
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from claims_contract import metrics
 from claims_operator.core.limits import Limits, Window
+from claims_operator.core.snapshot import Scope
 
 HTTP_ANSWERS: Final = "envoy_cluster_upstream_rq_xx"
 """Counter of HTTP answers by class, per backendRef."""
@@ -41,28 +43,41 @@ UNIMPLEMENTED (a method that does not exist, as HTTP 404)."""
 CLOCK: Final = "time()"
 """Query for the time that Prometheus has, in seconds since 1970."""
 
-_BACKENDS: Final = f'{CLUSTER_LABEL}=~"httproute/.+/rule/[0-9]+/backend/[0-9]+"'
 
+def gateway_counters(scope: Scope, edges: Iterable[float], *, window_seconds: int) -> str:
+    """Return the query for answers and times of many ClaimsModels: raw samples of the last ``window_seconds``.
 
-def gateway_counters(thresholds: frozenset[int], *, window_seconds: int) -> str:
-    """Return the query for answers and times of all ClaimsModels: raw samples of the last ``window_seconds``.
-
-    ``thresholds``: the latency thresholds in use, in milliseconds. A range, not an instant: only so does Prometheus
-    return the time of each scrape, and nothing older.
+    ``edges``: of the latency buckets to read, in milliseconds. A range, not an instant: only so does Prometheus return
+    the time of each scrape, and nothing older.
     """
-    edges = [rf"{edge}(\\.0)?" for edge in sorted(thresholds)]  # Prometheus 3 writes 250 as 250.0.
-    le = "|".join(["", *edges, r"\\+Inf"])  # The empty one: counters, which have no such label.
-    return f'{{__name__=~"{HTTP_ANSWERS}|{REQUEST_TIME_BUCKET}",{_BACKENDS},le=~"{le}"}}[{window_seconds}s]'
+    # The empty one: counters, which have no such label.
+    le = "|".join(["", *map(_edge, sorted(edges)), r"\\+Inf"])
+    names = f"{HTTP_ANSWERS}|{REQUEST_TIME_BUCKET}"
+    return f'{{__name__=~"{names}",{_backends(scope)},le=~"{le}"}}[{window_seconds}s]'
 
 
-def grpc_answers(*, window_seconds: int) -> str:
-    """Return the query for gRPC answers by status, of all ClaimsModels.
+def _backends(scope: Scope) -> str:
+    """Return what selects the backendRefs. Names are DNS labels: nothing in them means anything else to Prometheus."""
+    routes = (
+        ".+" if scope.models is None else f"({'|'.join(f'{space}/{name}' for space, name in sorted(scope.models))})"
+    )
+    return f'{CLUSTER_LABEL}=~"httproute/{routes}/rule/[0-9]+/backend/[0-9]+"'
+
+
+def _edge(milliseconds: float) -> str:
+    """Return the regular expression of a bucket edge as Envoy writes it (250) and as Prometheus 3 does (250.0)."""
+    spellings = {f"{milliseconds:.15g}", repr(float(milliseconds)), f"{milliseconds:g}"}
+    return "|".join(re.escape(spelling).replace("\\", "\\\\") for spelling in sorted(spellings))
+
+
+def grpc_answers(scope: Scope, *, window_seconds: int) -> str:
+    """Return the query for gRPC answers by status, of many ClaimsModels.
 
     Envoy counts each method apart, and makes one of whatever name a client sends: Prometheus adds them up, so that the
     answer has at most 17 series per backendRef and scrape target. The values are those of the last scrape; its time is
     that of the other counters of the same target.
     """
-    selector = f'{{__name__=~"{GRPC_ANSWERS}",{_BACKENDS}}}'
+    selector = f'{{__name__=~"{GRPC_ANSWERS}",{_backends(scope)}}}'
     by_status = (
         f"label_replace(last_over_time({selector}[{window_seconds}s]),"
         f' "{GRPC_STATUS_LABEL}", "$1", "__name__", "envoy_cluster_grpc_(?:.+_)?([0-9]+)")'
@@ -70,9 +85,13 @@ def grpc_answers(*, window_seconds: int) -> str:
     return f"sum without (__name__, {', '.join(GRPC_METHOD_LABELS)}) ({by_status})"
 
 
-def outcome_totals(*, window_seconds: int) -> str:
-    """Return the query for the outcomes of all ClaimsModels: raw samples of the last ``window_seconds``."""
-    return f"{metrics.OUTCOMES_TOTAL}[{window_seconds}s]"
+def outcome_totals(scope: Scope, *, window_seconds: int) -> str:
+    """Return the query for the outcomes of many ClaimsModels: raw samples of the last ``window_seconds``."""
+    if scope.models is None:
+        return f"{metrics.OUTCOMES_TOTAL}[{window_seconds}s]"
+    namespaces, names = ("|".join(sorted(set(words))) for words in zip(*scope.models, strict=True))
+    selector = f'model_namespace=~"{namespaces}",model_name=~"{names}"'
+    return f"{metrics.OUTCOMES_TOTAL}{{{selector}}}[{window_seconds}s]"
 
 
 def latency_edges() -> str:

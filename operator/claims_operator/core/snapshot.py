@@ -62,6 +62,29 @@ class OutcomeTotal:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Scope:
+    """What a look is for."""
+
+    models: frozenset[tuple[str, str]] | None
+    """Namespace and name of the ClaimsModels that are judged; None for all that there are."""
+    thresholds: frozenset[int]
+    """Latency thresholds in use, in milliseconds."""
+
+    def reads(self, edge_milliseconds: float) -> bool:
+        """Return whether requests are read by this bucket edge: all up to the largest threshold, for a test at a lower
+        edge; only the thresholds where all ClaimsModels are read, or the answer would be too large.
+        """
+        if self.models is None:
+            return edge_milliseconds in self.thresholds
+        return edge_milliseconds <= max(self.thresholds)
+
+    def covers(self, namespace: str, name: str, threshold_milliseconds: int) -> bool:
+        """Return whether a look with this scope is one for a ClaimsModel."""
+        named = self.models is None or (namespace, name) in self.models
+        return named and threshold_milliseconds in self.thresholds
+
+
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """One look. Samples that are older than the collector's staleness limit are not in it, nor is NaN."""
 

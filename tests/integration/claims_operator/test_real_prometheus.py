@@ -18,10 +18,11 @@ from claims_cluster import parts
 from claims_cluster.pki import Authority
 from claims_operator.adapters.prometheus import Prometheus
 from claims_operator.core import credentials
-from claims_operator.core.snapshot import Backend, Snapshot
+from claims_operator.core.snapshot import Backend, Scope, Snapshot
 
 BCRYPT_OF_OPEN_SESAME = "$2b$04$Dbn6jI07MPHCK.TT86HvOeKhGhsXK0UhMPuF88fNTwbFJSa59i3VW"
 LIMIT_SECONDS = 120
+SCOPE = Scope(models=frozenset({("claims", "claim-risk")}), thresholds=frozenset({250}))
 GRPC, REST = (Backend(namespace="claims", route="claim-risk", rule=rule, slot=1) for rule in (0, 1))
 
 
@@ -98,7 +99,7 @@ async def look_until(prometheus: Prometheus, kinds: set[str], backend: Backend, 
     """Look until everything that is exposed was scraped."""
     deadline = time.monotonic() + LIMIT_SECONDS
     while True:
-        snapshot = await prometheus.collect(frozenset({250}))
+        snapshot = await prometheus.collect(SCOPE)
         if {counter.kind for counter in snapshot.gateway.get(backend, ())} >= kinds:
             return snapshot
         assert time.monotonic() < deadline, f"{snapshot}\n{(folder / 'log').read_text()[-2000:]}"
@@ -118,6 +119,7 @@ async def test_counters_of_a_gateway_pod_as_prometheus_has_them(envoy: Envoy, tm
     envoy.count("envoy_cluster_grpc_0", 5.0, rule=0, envoy_grpc_bridge_method="Check")
     for number in range(200):
         envoy.count(f"envoy_cluster_grpc_Guess{number}_12", 1.0, rule=0)
+    envoy.exposed['envoy_cluster_upstream_rq_xx{envoy_cluster_name="httproute/claims/other/rule/1/backend/0"}'] = 1.0
     with running(tmp_path, configuration(envoy.port, replica="a")) as port:
         prometheus = Prometheus(f"http://127.0.0.1:{port}")
         try:
@@ -129,9 +131,9 @@ async def test_counters_of_a_gateway_pod_as_prometheus_has_them(envoy: Envoy, tm
         backend: sorted((counter.kind, counter.value) for counter in counters)
         for backend, counters in snapshot.gateway.items()
     }
-    # Scraped by two jobs, counted once; only the bucket that is asked for; no counter that is no answer.
+    # Scraped by two jobs, counted once; buckets up to the threshold; no counter that is no answer, or another's.
     assert seen == {
-        REST: [("http:2", 100), ("http:5", 3), ("le:250", 90), ("le:inf", 103)],
+        REST: [("http:2", 100), ("http:5", 3), ("le:100", 40), ("le:250", 90), ("le:inf", 103)],
         GRPC: [("grpc:0", 35), ("grpc:12", 200), ("grpc:14", 2), ("http:2", 60)],
     }
     assert snapshot.latency_edges == (100, 250, 500)
@@ -182,7 +184,7 @@ async def test_passwords_and_certificates_as_prometheus_wants_them(envoy: Envoy,
     async def error_of(given: dict[str, bytes]) -> str | None:
         prometheus = Prometheus(f"https://127.0.0.1:{port}", credentials=credentials.parse(given))
         try:
-            return (await prometheus.collect(frozenset())).error
+            return (await prometheus.collect(SCOPE)).error
         finally:
             await prometheus.close()
 

@@ -13,6 +13,7 @@ from claims_operator.adapters.prometheus import Prometheus
 from claims_operator.core import addresses, credentials
 from claims_operator.core.addresses import Address
 from claims_operator.core.credentials import UnusableCredentials
+from claims_operator.core.snapshot import Scope
 from claims_operator.errors import InvalidSettings
 from claims_operator.settings import Settings
 
@@ -94,7 +95,7 @@ async def asked_over_tls(keys: dict[str, bytes], authority: Authority) -> str | 
     async with running(answering(), tls=context) as server:
         prometheus = Prometheus(server.address, credentials=credentials.parse(keys))
         try:
-            return (await prometheus.collect(frozenset())).error
+            return (await prometheus.collect(Scope(models=None, thresholds=frozenset({250})))).error
         finally:
             await prometheus.close()
 

@@ -23,8 +23,9 @@ from prometheus_server import (
 
 from claims_operator.adapters.prometheus import LARGEST_ANSWER_BYTES, Prometheus
 from claims_operator.core import credentials, own_metrics, queries
-from claims_operator.core.snapshot import INFINITE_EDGE, Backend, Counter, OutcomeTotal, Snapshot
+from claims_operator.core.snapshot import INFINITE_EDGE, Backend, Counter, OutcomeTotal, Scope, Snapshot
 
+SCOPE = Scope(models=None, thresholds=frozenset({250}))
 START = dt.datetime(2026, 11, 20, 12, 0, tzinfo=dt.UTC)
 
 
@@ -39,7 +40,7 @@ async def asking(address: str, **options: Any) -> AsyncIterator[Prometheus]:
 
 async def collected(answer: Answer, **options: Any) -> Snapshot:
     async with running(answer) as server, asking(server.address, **options) as prometheus:
-        return await prometheus.collect(frozenset({250}))
+        return await prometheus.collect(SCOPE)
 
 
 def answers_by_status(status: str, *, rule: int = 0, slot: int = 0) -> dict[str, str]:
@@ -139,17 +140,29 @@ async def test_a_look_is_five_queries_however_many_models_there_are() -> None:
     ]
     rows = matrix(*series)
     async with running(answering(gateway=rows)) as server, asking(server.address + "/prefix/") as prometheus:
-        snapshot = await prometheus.collect(frozenset({500, 100}))
+        snapshot = await prometheus.collect(SCOPE)
         assert len(snapshot.gateway) == 1_000
         assert [request.path for request in server.requests] == ["/prefix/api/v1/query"] * 5
         gateway = next(query for query in server.queries if query.startswith("{"))
-        assert r'le=~"|100(\\.0)?|500(\\.0)?|\\+Inf"' in gateway
         assert gateway.endswith("[60s]"), "nothing older than the window is returned"
+
+
+async def test_a_look_is_for_the_models_that_are_judged_and_for_edges_up_to_the_largest_threshold() -> None:
+    edges = vector(*(({"le": le}, (1, "1")) for le in ("0.5", "100", "250.0", "500", "+Inf")))
+    scope = Scope(models=frozenset({("claims", "claim-risk"), ("fraud", "triage")}), thresholds=frozenset({250}))
+    async with running(answering(edges=edges)) as server, asking(server.address) as prometheus:
+        await prometheus.collect(scope)
+        _, _, gateway, grpc, outcomes = server.queries
+    routes = 'envoy_cluster_name=~"httproute/(claims/claim-risk|fraud/triage)/rule/[0-9]+/backend/[0-9]+"'
+    assert routes in gateway
+    assert routes in grpc
+    assert outcomes == 'claims_outcomes_total{model_namespace=~"claims|fraud",model_name=~"claim-risk|triage"}[60s]'
+    assert r'le=~"|0\\.5|100|100\\.0|250|250\\.0|\\+Inf"' in gateway
 
 
 async def test_all_queries_of_a_look_are_for_one_instant_and_want_no_partial_answer() -> None:
     async with running(answering(clock=lambda: time.time() - 30)) as server, asking(server.address) as prometheus:
-        await prometheus.collect(frozenset({250}))
+        await prometheus.collect(SCOPE)
         first, *others = server.requests
         assert (first.query, "time" in first.form) == ("time()", False)
         assert len({request.form["time"] for request in others}) == 1
@@ -164,7 +177,7 @@ async def test_credentials_are_sent_and_not_shown() -> None:
         return 401, "who is very-secret of claims?"
 
     async with running(repeating) as server, asking(server.address, credentials=of) as prometheus:
-        error = (await prometheus.collect(frozenset())).error
+        error = (await prometheus.collect(SCOPE)).error
         assert server.requests[0].headers["x-scope-orgid"] == "claims"
         assert server.requests[0].headers["authorization"] == "Bearer very-secret"
     assert error is not None
@@ -177,7 +190,7 @@ async def test_a_redirect_is_not_followed() -> None:
     async with running(answering()) as other, running(lambda _: (302, "{}")) as server:
         server.headers = f"Location: {other.address}/api/v1/query\r\n"
         async with asking(server.address, credentials=of) as prometheus:
-            error = str((await prometheus.collect(frozenset())).error)
+            error = str((await prometheus.collect(SCOPE)).error)
     assert "answers HTTP 302, a redirect, which is not followed; name the address itself" in error
     assert other.requests == []
 
@@ -187,7 +200,7 @@ async def test_a_proxy_of_the_environment_gets_nothing(monkeypatch: pytest.Monke
         monkeypatch.setenv("HTTP_PROXY", proxy.address)
         monkeypatch.setenv("ALL_PROXY", proxy.address)
         async with asking(server.address) as prometheus:
-            assert (await prometheus.collect(frozenset())).error is None
+            assert (await prometheus.collect(SCOPE)).error is None
         assert (len(server.requests), proxy.requests) == (5, [])
 
 
@@ -218,7 +231,7 @@ async def test_the_time_of_one_scrape_is_the_same_at_each_look() -> None:
         asking(server.address, now=lambda: START + dt.timedelta(seconds=next(seconds))) as prometheus,
     ):
         for _ in range(2):
-            [[counter]] = (await prometheus.collect(frozenset())).gateway.values()
+            [[counter]] = (await prometheus.collect(SCOPE)).gateway.values()
             seen.add(counter.at)
     assert seen == {START.timestamp() - 301}
 
@@ -280,7 +293,7 @@ async def test_a_prometheus_that_does_not_listen_is_an_error() -> None:
     async with running(answering()) as server:
         address = server.address
     async with asking(address) as prometheus:
-        assert f"Prometheus at {address} cannot be reached" in str((await prometheus.collect(frozenset())).error)
+        assert f"Prometheus at {address} cannot be reached" in str((await prometheus.collect(SCOPE)).error)
 
 
 async def test_a_slow_prometheus_is_an_error_after_the_time_limit() -> None:
@@ -289,20 +302,20 @@ async def test_a_slow_prometheus_is_an_error_after_the_time_limit() -> None:
         asking(server.address, timeout_seconds=0.2) as prometheus,
         asyncio.timeout(30),
     ):
-        assert "did not answer within 0.2 s" in str((await prometheus.collect(frozenset())).error)
+        assert "did not answer within 0.2 s" in str((await prometheus.collect(SCOPE)).error)
 
 
 @pytest.mark.parametrize("address", ["http://[bad", "prometheus:9090", "ftp://prometheus", ""])
 async def test_a_wrong_address_is_an_error(address: str) -> None:
     async with asking(address) as prometheus:
-        assert (await prometheus.collect(frozenset())).error is not None
+        assert (await prometheus.collect(SCOPE)).error is not None
 
 
 async def test_a_prometheus_that_comes_back_is_believed_again() -> None:
     async with running(refusing) as server, asking(server.address) as prometheus:
-        assert (await prometheus.collect(frozenset())).error is not None
+        assert (await prometheus.collect(SCOPE)).error is not None
         server.answer = answering()
-        assert (await prometheus.collect(frozenset())).error is None
+        assert (await prometheus.collect(SCOPE)).error is None
 
 
 # Own metrics --------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from claims_operator.api.v1alpha1 import PrometheusReference
 from claims_operator.core import credentials
 from claims_operator.core.credentials import Credentials, UnusableCredentials
 from claims_operator.core.own_metrics import Answer
-from claims_operator.core.snapshot import Snapshot
+from claims_operator.core.snapshot import Scope, Snapshot
 from claims_operator.errors import ClusterUnavailable, OperatorError, Refused
 from claims_operator.sources import IDLE_SECONDS, Sources
 
@@ -27,7 +27,7 @@ class Connection:
     collected: int = 0
     closed: bool = False
 
-    async def collect(self, _thresholds: frozenset[int]) -> Snapshot:
+    async def collect(self, _scope: Scope) -> Snapshot:
         self.collected += 1
         await asyncio.sleep(0)
         return Snapshot(collected_at=NOW)
@@ -80,7 +80,7 @@ class Servers:
         named = None if address is None else PrometheusReference(address=address, credentials_secret=secret)
         found = await self.sources.find(namespace, named)
         answer = await found._source.ask("up")
-        error = (await found.snapshot(250)).error
+        error = (await found.snapshot(namespace, "claim-risk", 250)).error
         assert answer.error == error
         return error
 
@@ -88,8 +88,9 @@ class Servers:
 async def test_a_thousand_claims_models_at_one_address_make_one_look() -> None:
     servers = Servers()
     found = await asyncio.gather(*(servers.sources.find(f"team-{number % 7}", None) for number in range(1_000)))
-    await asyncio.gather(*(collector.snapshot(250) for collector in found))
-    assert [connection.collected for connection in servers.made] == [1]
+    await asyncio.gather(*(collector.snapshot("a", f"model-{number}", 250) for number, collector in enumerate(found)))
+    # The first looks for itself, the second for all that came meanwhile.
+    assert [connection.collected for connection in servers.made] == [2]
 
 
 async def test_the_operators_credentials_go_to_its_own_prometheus_only() -> None:
@@ -164,20 +165,3 @@ async def test_own_credentials_that_are_gone_are_an_error_and_not_a_look_without
     servers = Servers(own={"Token": b"x"})
     assert "the operator's Prometheus: the key 'Token' is not known" in str(await servers.look())
     assert servers.made == []
-
-
-async def test_latency_limits_that_nobody_asks_for_any_more_are_not_read() -> None:
-    asked: list[frozenset[int]] = []
-
-    class Remembering(Connection):
-        async def collect(self, thresholds: frozenset[int]) -> Snapshot:
-            asked.append(thresholds)
-            return Snapshot(collected_at=NOW)
-
-    servers = Servers()
-    servers.connect = Remembering  # type: ignore[assignment]
-    servers.__post_init__()
-    collector = await servers.sources.find("claims", None)
-    for servers.time, threshold in ((0, 250), (10, 500), (500, 500), (900, 500)):
-        await collector.snapshot(threshold)
-    assert asked == [frozenset({250}), frozenset({250, 500}), frozenset({250, 500}), frozenset({500})]

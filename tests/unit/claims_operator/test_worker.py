@@ -4,11 +4,9 @@ import asyncio
 
 import pytest
 from prometheus_client import CollectorRegistry
-from rollout_builders import KEY, NOW
+from rollout_builders import KEY
 
 from claims_operator.api.names import ObjectKey
-from claims_operator.collector import Collector
-from claims_operator.core.snapshot import Snapshot
 from claims_operator.errors import ClusterUnavailable, InvalidSettings
 from claims_operator.publishing import Metrics
 from claims_operator.settings import Settings
@@ -109,29 +107,6 @@ async def test_what_is_gone_is_forgotten_until_it_is_woken_again() -> None:
     await working.close()
 
     assert passes.made == [KEY, KEY]
-
-
-class Source:
-    """Remembers what it was asked for."""
-
-    def __init__(self) -> None:
-        self.asked: list[frozenset[int]] = []
-
-    async def collect(self, thresholds: frozenset[int]) -> Snapshot:
-        self.asked.append(thresholds)
-        await asyncio.sleep(0)
-        return Snapshot(collected_at=NOW)
-
-
-async def test_claims_models_share_a_snapshot_while_it_is_fresh() -> None:
-    source, times = Source(), [0.0]
-    collector = Collector(source, least_seconds=5, monotonic=lambda: times[0])
-
-    await asyncio.gather(collector.snapshot(250), collector.snapshot(250), collector.snapshot(500))
-    times[0] = 5.0
-    await collector.snapshot(250)
-
-    assert source.asked == [frozenset({250}), frozenset({250, 500}), frozenset({250, 500})]
 
 
 def test_settings_come_from_the_environment() -> None:
