@@ -30,10 +30,12 @@ MIGRATION_LOCK = 0x636C61696D73
 SESSION = (
     "SET synchronous_commit = on",  # Whatever the server's default: a 200 means durable.
     "SET jit = off",
-    # Every statement finds few rows by an index. Right after a bulk load the planner may believe otherwise.
+    # Every statement finds a few rows by an index, key by key. Before the first ANALYZE the planner believes otherwise:
+    # it reads the whole index once for a batch.
     "SET enable_seqscan = off",
     "SET enable_hashjoin = off",
     "SET enable_mergejoin = off",
+    "SET enable_material = off",
 )
 
 

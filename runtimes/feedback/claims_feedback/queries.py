@@ -3,24 +3,24 @@
 from typing import Final
 
 STORED_PREDICTIONS: Final = """
-    SELECT request_id, row, revision_id FROM {asked} CROSS JOIN prediction
-    WHERE request_id = column1 AND row = column2 AND revision_id = column3
+    SELECT prediction.id, request_id, row, revision_id
+    FROM {asked} LEFT JOIN prediction ON request_id = column1 AND row = column2 AND revision_id = column3
 """
 
 FIRSTS_OF_CLAIMS: Final = """
-    SELECT claim_id, stratum_id, is_tester FROM {asked} CROSS JOIN prediction
-    WHERE claim_id = column1 AND stratum_id = column2 AND is_tester = column3 AND is_first_of_claim = 1
+    SELECT prediction.id, claim_id, stratum_id, is_tester
+    FROM {asked} LEFT JOIN prediction
+        ON claim_id = column1 AND stratum_id = column2 AND is_tester = column3 AND is_first_of_claim = 1
 """
 
 OUTCOMES_OF_CLAIMS: Final = """
-    SELECT id, claim_id, model_id, outcome, coalesce(received_at_ms, observed_at_ms) FROM {asked} CROSS JOIN outcome
-    WHERE claim_id = column1 AND model_id = column2
+    SELECT outcome.id, outcome.id, claim_id, model_id, outcome, coalesce(received_at_ms, observed_at_ms)
+    FROM {asked} LEFT JOIN outcome ON claim_id = column1 AND model_id = column2
 """
 
 OUTCOMES_OF_ROWS: Final = """
-    SELECT id, request_id, row, model_id, outcome, coalesce(received_at_ms, observed_at_ms)
-    FROM {asked} CROSS JOIN outcome
-    WHERE request_id = column1 AND row = column2 AND model_id = column3
+    SELECT outcome.id, outcome.id, request_id, row, model_id, outcome, coalesce(received_at_ms, observed_at_ms)
+    FROM {asked} LEFT JOIN outcome ON request_id = column1 AND row = column2 AND model_id = column3
 """
 
 CANDIDATE_COLUMNS: Final = (
@@ -37,25 +37,25 @@ CANDIDATE_COLUMNS: Final = (
 )
 
 PREDICTIONS_OF_CLAIMS: Final = f"""
-    SELECT claim_id, model_id, {", ".join(CANDIDATE_COLUMNS)}
-    FROM {{asked}} CROSS JOIN prediction CROSS JOIN revision
-    WHERE claim_id = column1 AND is_first_of_claim = 1 AND revision.id = revision_id AND model_id = column2
+    SELECT revision.id, claim_id, model_id, {", ".join(CANDIDATE_COLUMNS)}
+    FROM {{asked}} LEFT JOIN prediction ON claim_id = column1 AND is_first_of_claim = 1
+        LEFT JOIN revision ON revision.id = revision_id AND model_id = column2
     ORDER BY prediction.id
 """  # noqa: S608
 
 PREDICTIONS_OF_ROWS: Final = f"""
-    SELECT request_id, row, model_id, {", ".join(CANDIDATE_COLUMNS)}
-    FROM {{asked}} CROSS JOIN prediction CROSS JOIN revision
-    WHERE request_id = column1 AND row = column2 AND revision.id = revision_id AND model_id = column3
+    SELECT revision.id, request_id, row, model_id, {", ".join(CANDIDATE_COLUMNS)}
+    FROM {{asked}} LEFT JOIN prediction ON request_id = column1 AND row = column2
+        LEFT JOIN revision ON revision.id = revision_id AND model_id = column3
     ORDER BY prediction.id
 """  # noqa: S608
 
 COHORTS_WITH_EVIDENCE: Final = """
-    SELECT stratum_id, token FROM {asked} CROSS JOIN cohort WHERE stratum_id = column1 AND token = column2
+    SELECT cohort.id, stratum_id, token FROM {asked} LEFT JOIN cohort ON stratum_id = column1 AND token = column2
 """
 
 ERASED: Final = """
-    SELECT model_id, token FROM {asked} CROSS JOIN erased WHERE model_id = column1 AND token = column2
+    SELECT model_id, model_id, token FROM {asked} LEFT JOIN erased ON model_id = column1 AND token = column2
 """
 
 INSERT_PREDICTION: Final = """
