@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -13,12 +14,15 @@ class Shaky:
 
     def __init__(self, service: Running) -> None:
         self.answers: list[tuple[int, dict[str, Any]]] = []
+        self.before: Callable[[], object] = lambda: None
+        """What happens while a post waits for its answer."""
         self.posted: list[list[dict[str, Any]]] = []
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                owner.before()
                 owner.posted.append(json.loads(body)["outcomes"])
                 if owner.answers:
                     status, content = owner.answers.pop(0)

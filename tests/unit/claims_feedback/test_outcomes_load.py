@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -216,30 +217,47 @@ def test_a_refusal_that_names_no_row_ends_it(
     assert run(shaky.url, "load", path, *options, "--skip-bad-rows").status == 2
 
 
-def test_a_load_goes_on_where_it_ended(service: Running, shaky: Shaky, folder: Path) -> None:
+def test_a_load_that_was_killed_goes_on_where_it_ended(shaky: Shaky, folder: Path) -> None:
     path, options = many(folder, "resumed", 35)
-    command = ("load", path, *options, "--progress-file", folder / "progress", "--give-up-seconds", "0")
-    shaky.answers = [(404, {})]
-    assert run(shaky.url, *command).status == 2
-    assert not (folder / "progress").exists()
-    shaky.posted.clear()
+    command = ("load", path, *options, "--progress-file", folder / "progress")
+    gate = threading.Event()
+    shaky.before = lambda: len(shaky.posted) < 2 or gate.wait()
     first = subprocess.Popen(
-        [*COMMAND, *map(str, command)], env=environment(shaky.url), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        [*COMMAND, *map(str, command)], env=environment(shaky.url), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    while len(shaky.posted) < 2:
-        assert first.poll() is None or len(shaky.posted) >= 2
-        time.sleep(0.001)
+    while not (folder / "progress").exists() or json.loads((folder / "progress").read_text())["rows"] < 20:
+        assert first.poll() is None
+        time.sleep(0.01)
     first.kill()
-    first.communicate()
-    done = json.loads((folder / "progress").read_text())["rows"]
-    assert done in (10, 20, 30, 35)
+    first.wait()
+    gate.set()
+    shaky.before = lambda: None
     shaky.posted.clear()
     ended = run(shaky.url, *command)
-    assert ended.status == 0, ended.said
-    assert sum(map(len, shaky.posted)) == 35 - done
-    os.utime(path)
+    assert (ended.status, ended.counts["accepted"]) == (0, 15), ended.said
+    assert "Going on after row 20" in ended.said
+    assert not (folder / "progress").exists()
+
+
+@pytest.mark.parametrize("changed", ["file", "options", "nothing"])
+def test_progress_counts_for_the_same_file_read_in_the_same_way(shaky: Shaky, folder: Path, changed: str) -> None:
+    path, options = many(folder, f"changed-{changed}", 15)
+    command = ("load", path, *options, "--progress-file", folder / "progress")
+    taken = (200, {"accepted": 10, "duplicates": 0, "labelled": 0, "corrections": 0})
+    shaky.answers = [taken, (404, {})]
+    assert run(shaky.url, *command).status == 2
     shaky.posted.clear()
-    assert run(shaky.url, *command).counts["duplicates"] == 35
+    if changed == "file":
+        os.utime(path)
+    ended = run(shaky.url, *command, *(("--positive", "positive", "--positive", "yes") if changed == "options" else ()))
+    assert (ended.status, sum(map(len, shaky.posted))) == (0, 5 if changed == "nothing" else 15)
+
+
+def test_a_file_that_changes_under_the_load_is_said(shaky: Shaky, folder: Path) -> None:
+    path, options = many(folder, "growing", 30_000)
+    shaky.before = lambda: path.write_text("claimId,observedAt,outcome\nC1,2025-11-20T10:00:00Z,positive\n")
+    ended = run(shaky.url, "load", path, *options[:4], "--batch-rows", "100")
+    assert (ended.status, "changed while it was loaded" in ended.said) == (2, True)
 
 
 def test_an_interrupt_says_that_it_can_go_on(shaky: Shaky, folder: Path) -> None:

@@ -63,8 +63,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _load(options: argparse.Namespace) -> int:
     source = files.describe(options.file, kind=options.format, delimiter=options.delimiter, encoding=options.encoding)
-    row_mapping = _mapping(options)
-    checked = load.check(source, row_mapping, _clock())
+    row_mapping, clock = _mapping(options), _clock()
+    checked = load.check(source, row_mapping, clock)
     _report(checked)
     counts = f"{checked.outcomes} outcomes, {checked.without_outcome} without one yet, {checked.bad} bad"
     _say(f"{checked.rows} rows: {counts}.")
@@ -73,17 +73,21 @@ def _load(options: argparse.Namespace) -> int:
             _say("Nothing was sent. Mend the bad rows, or leave them out with --skip-bad-rows.")
         return BAD_ROWS if checked.bad else DONE
     with _sender(options) as sender:
-        progress = load.Progress(options.progress_file, source, options.url)
+        progress = load.Progress(options.progress_file, source, row_mapping, options.url)
         if progress.rows:
             _say(f"Going on after row {progress.rows}, as {options.progress_file} says.")
+        read_again = Findings()
         refused = load.send(
-            load.find(source, row_mapping, _clock(), Findings()),
+            load.find(source, row_mapping, clock, read_again),
             sender,
             progress,
             batch_rows=options.batch_rows,
             skip_bad_rows=options.skip_bad_rows,
             observe=_Ticker(checked.outcomes),
         )
+    if read_again != checked:
+        raise CannotLoad(f"{source.path} changed while it was loaded. Load it again.")
+    progress.finish()
     _report(refused)
     return _finish(dataclasses.replace(checked, bad=checked.bad + refused.bad), sender)
 

@@ -52,11 +52,13 @@ def check(source: Source, mapping: RowMapping, clock: messages.Clock) -> Finding
 class Progress:
     """How far a file was acknowledged; durable where a progress file is named."""
 
-    def __init__(self, path: Path | None, source: Source, url: str) -> None:
-        """Read the progress file; one about another file, another state of it or another service counts as none."""
+    def __init__(self, path: Path | None, source: Source, mapping: RowMapping, url: str) -> None:
+        """Read the progress file; one about another file, or one that was read otherwise, counts as none."""
         self._path = path
         state = source.path.stat()
         self._about = {"size": state.st_size, "modifiedNs": state.st_mtime_ns, "url": url}
+        # Rows that were left out as bad are not, with other options.
+        self._about |= {"readAs": [source.format, source.delimiter, source.encoding], "mapping": mapping.as_json()}
         self.rows = self._read()
 
     def record(self, rows: int) -> None:
@@ -67,6 +69,11 @@ class Progress:
                 durable.write(self._path, self._about | {"rows": rows})
             except OSError as error:
                 raise CannotLoad(f"The progress file {self._path} cannot be written: {error}.") from error
+
+    def finish(self) -> None:
+        """Forget it: the next load of this file begins at its first row."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
 
     def _read(self) -> int:
         if self._path is None:

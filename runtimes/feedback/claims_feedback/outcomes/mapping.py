@@ -44,6 +44,16 @@ class RowMapping:
     zone: ZoneInfo | None = None
     """Time zone of moments that name none; None refuses them."""
 
+    def as_json(self) -> dict[str, Any]:
+        """Return what decides how a row is read, the same in every process."""
+        return {
+            "columns": dict(self.columns),
+            "constants": dict(self.constants),
+            "positive": sorted(self.positive),
+            "negative": sorted(self.negative),
+            "zone": self.zone and self.zone.key,
+        }
+
     def missing(self, columns: tuple[str, ...]) -> list[str]:
         """Return the columns that this mapping names and a source does not have."""
         return sorted(set(self.columns.values()) - set(columns))
