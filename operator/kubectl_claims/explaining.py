@@ -4,13 +4,13 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from claims_operator.api.outcomes import OUTCOME_METRICS
 from claims_operator.api.quantities import to_timedelta
 from claims_operator.api.reasons import Reason
 from kubectl_claims import pods
 from kubectl_claims.objects import Object, clock_time, condition_of, is_current, name_of, parse_time, span
 from kubectl_claims.scene import Scene, event_time
 
-ACCURACY: Final = "accuracy"
 RECENT: Final = dt.timedelta(hours=1)
 """Warnings older than this explain nothing about now."""
 
@@ -157,15 +157,16 @@ def _next(steps: Iterable[Object], number: int, version: str) -> str:
 
 def _deadlines(scene: Scene, started: dt.datetime | None, now: dt.datetime) -> Iterator[str]:
     """Say when the operator gives up. Outcomes have a deadline of their own, and alone they outlast the other."""
-    rollout, accuracy = scene.spec.get("rollout", {}), scene.spec.get("analysis", {}).get(ACCURACY)
+    rollout, analysis = scene.spec.get("rollout", {}), scene.spec.get("analysis", {})
     if started is None:
         return
     if rollout.get("progressDeadline") and scene.status.get("reason") != Reason.WAITING_FOR_ACCURACY:
         end = started + to_timedelta(rollout["progressDeadline"])
         yield f"Without readiness and passing errors and latency it is rolled back at {clock_time(end, now)}."
-    if accuracy and accuracy.get("deadline"):
-        end = started + to_timedelta(accuracy["deadline"])
-        yield f"Accuracy has until {clock_time(end, now)}."
+    for metric in OUTCOME_METRICS:
+        deadline = (analysis.get(metric) or {}).get("deadline")
+        if deadline:
+            yield f"{metric.capitalize()} has until {clock_time(started + to_timedelta(deadline), now)}."
     yield "A metric that fails takes it back at once."
 
 
