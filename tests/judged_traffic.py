@@ -12,6 +12,7 @@ from claims_operator.core.analysis import (
     Gate,
     LatencyLimits,
     Limits,
+    OutcomeLimits,
     Snapshot,
     Window,
     absorb,
@@ -41,7 +42,7 @@ ACCURACY = AccuracyLimits(margin=0.05, min=0.7)
 class Traffic:
     """A gateway and a feedback service that count, and a Prometheus that has scraped them just now."""
 
-    def __init__(self, **asked: ErrorLimits | LatencyLimits | AccuracyLimits | float) -> None:
+    def __init__(self, **asked: ErrorLimits | LatencyLimits | OutcomeLimits | float) -> None:
         self.limits = Limits(**({"confidence": 0.95, "interval_seconds": 30.0} | asked))  # type: ignore[arg-type]
         self.window = Window(
             namespace="claims", name="claim-risk", attempt=2, epoch=1, stable_slot=STABLE, candidate_slot=CANDIDATE,
@@ -77,7 +78,11 @@ class Traffic:
 
     def outcomes(self, revision: str, total: float, *, wrong: float, epoch: int = 1, attempt: int = 2) -> None:
         """Count outcomes of requests that were served in an epoch."""
-        for result, number in (("tp", total - wrong), ("fn", wrong)):
+        self.results(revision, epoch=epoch, attempt=attempt, tp=total - wrong, fn=wrong)
+
+    def results(self, revision: str, *, epoch: int = 1, attempt: int = 2, **counts: float) -> None:
+        """Count outcomes by result."""
+        for result, number in counts.items():
             key = (revision, attempt, epoch, result)
             self.labelled[key] = self.labelled.get(key, 0.0) + number
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer
 
-from claims_operator.api.v1alpha1 import ApiModel, Format, Resources
+from claims_operator.api.base import ApiModel
+from claims_operator.api.v1alpha1 import Format, Resources
 
 Timestamp = Annotated[
     dt.datetime,

@@ -1,10 +1,11 @@
 """The spec of a ClaimsModel: types, bounds, defaults and rules; the CRD is generated from here (`api/crd.py`)."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
+from claims_operator.api.base import DNS_LABEL, ApiModel, config
+from claims_operator.api.outcomes import OUTCOME_METRICS, Accuracy, OutcomeGate, Precision, Recall
 from claims_operator.api.quantities import (
     BaseUrl,
     Confidence,
@@ -21,21 +22,6 @@ from claims_operator.api.quantities import (
 )
 
 Format = Literal["sklearn", "xgboost"]
-
-DNS_LABEL: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-
-
-def config(*rules: dict[str, str], **extra: Any) -> ConfigDict:
-    """Return the configuration of an API type; ``rules`` become its ``x-kubernetes-validations``."""
-    if rules:
-        extra["x-kubernetes-validations"] = list(rules)
-    return ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, json_schema_extra=extra or None)
-
-
-class ApiModel(BaseModel):
-    """Base of all API types: immutable, camelCase on the wire."""
-
-    model_config = config()
 
 
 class ModelFormat(ApiModel):
@@ -168,16 +154,6 @@ class Errors(ApiModel):
     margin: Margin = Field(default="0.005", description="The candidate's share may be higher by less than this.")
 
 
-class Accuracy(ApiModel):
-    """The share of decisions that the later outcome confirmed."""
-
-    margin: Margin = Field(default="0.02", description="The candidate's share may be lower by less than this.")
-    min: Share | None = Field(default=None, description="Least share of right decisions; not judged where not set.")
-    deadline: Duration = Field(
-        default="30d", description="A candidate whose accuracy did not pass is rolled back this long after its start."
-    )
-
-
 class SuccessCondition(ApiModel):
     """When an own metric passes: all that is set must hold. NaN and no value never pass."""
 
@@ -237,6 +213,7 @@ _COMPARED: Final = tuple(
     )
     for name in fields
 )
+PLATFORM_METRICS: Final = ("errors", "latency", *OUTCOME_METRICS)
 PLACEHOLDERS: Final = (
     "namespace", "name", "revision", "stableRevision", "slot", "stableSlot", "attempt", "epoch", "window",
 )  # fmt: skip
@@ -287,8 +264,8 @@ class OwnMetric(ApiModel):
             json_schema_extra={
                 "x-kubernetes-validations": [
                     rule(
-                        "!(self in ['errors', 'latency', 'accuracy'])",
-                        "errors, latency and accuracy are the platform's own; choose another name",
+                        f"!(self in {list(PLATFORM_METRICS)})",
+                        f"{', '.join(PLATFORM_METRICS)} are the platform's own; choose another name",
                     )
                 ]
             },
@@ -335,7 +312,7 @@ class PrometheusReference(ApiModel):
 
 
 class Analysis(ApiModel):
-    """What a candidate must show. Errors, latency and accuracy are sequential tests, valid at every look."""
+    """What a candidate must show. All but own metrics are sequential tests, valid at every look."""
 
     interval: Interval = Field(default="30s", description="Time between two looks.")
     confidence: Confidence = Field(
@@ -344,6 +321,8 @@ class Analysis(ApiModel):
     latency: Latency = Latency()
     errors: Errors = Errors()
     accuracy: Accuracy | None = Field(default=None, description="Judged from outcomes; not judged where not set.")
+    precision: Precision | None = Field(default=None, description="Judged from outcomes; not judged where not set.")
+    recall: Recall | None = Field(default=None, description="Judged from outcomes; not judged where not set.")
     metrics: Annotated[
         tuple[OwnMetric, ...],
         Field(
@@ -356,6 +335,12 @@ class Analysis(ApiModel):
         default=None, description="Prometheus to judge by; the platform's where it is not set."
     )
 
+    @property
+    def outcome_gates(self) -> dict[str, OutcomeGate]:
+        """What is judged from outcomes, by metric, in the order in which it is shown."""
+        gates = {metric: getattr(self, metric) for metric in OUTCOME_METRICS}
+        return {metric: gate for metric, gate in gates.items() if gate is not None}
+
 
 class Feedback(ApiModel):
     """Whether predictions are stored, to be joined with outcomes."""
@@ -367,9 +352,13 @@ class ClaimsModelSpec(ApiModel):
     """What is served, how, and what a new version must show before it takes over."""
 
     model_config = config(
-        rule(
-            "!has(self.analysis.accuracy) || self.feedback.enabled",
-            "spec.analysis.accuracy is judged from feedback: set spec.feedback.enabled to true, or remove accuracy",
+        *(
+            rule(
+                f"!has(self.analysis.{metric}) || self.feedback.enabled",
+                f"spec.analysis.{metric} is judged from feedback:"
+                f" set spec.feedback.enabled to true, or remove {metric}",
+            )
+            for metric in OUTCOME_METRICS
         )
     )
     model: ModelSource

@@ -9,7 +9,7 @@ from claims_operator.core.comparison import SHORTEST_BATCH_SECONDS
 from claims_operator.core.counters import Source
 from claims_operator.core.evidence import Evidence, MetricEvidence
 from claims_operator.core.limits import Limits, Window
-from claims_operator.core.questions import ACCURACY, ERRORS, LATENCY
+from claims_operator.core.questions import ERRORS, LATENCY
 from claims_operator.core.snapshot import Snapshot
 from claims_operator.core.split import Split
 from claims_sequential import Counts, Pair
@@ -39,7 +39,7 @@ def _absorb_gateway(evidence: Evidence, snapshot: Snapshot, window: Window, limi
 
     def absorbed(metric: MetricEvidence) -> MetricEvidence:
         name = metric.question.metric
-        if name == ACCURACY:
+        if metric.question.is_of_outcomes:
             return metric
         seconds = SHORTEST_BATCH_SECONDS if newest is None or metric.last_at is None else newest - metric.last_at
         metric = replace(metric, trouble=troubles[name], last_at=metric.last_at if newest is None else newest)
@@ -96,16 +96,17 @@ def _split(evidence: Evidence, window: Window, deltas: Mapping[Source, float]) -
 
 def _absorb_outcomes(evidence: Evidence, snapshot: Snapshot, window: Window) -> Evidence:
     totals = snapshot.outcomes.get((window.namespace, window.name), ())
-    batches, seen = counting.new_outcomes(totals, evidence.outcomes, window)
+    grown, seen = counting.new_outcomes(totals, evidence.outcomes, window)
     newest = max((total.at for total in totals), default=None)
 
     def absorbed(metric: MetricEvidence) -> MetricEvidence:
-        if metric.question.metric != ACCURACY:
+        if not metric.question.is_of_outcomes:
             return metric
+        name = metric.question.metric
         metric = replace(metric, last_at=metric.last_at if newest is None else newest)
-        metric = metric.seeded(counting.outcomes_before(totals, window))
+        metric = metric.seeded(counting.outcomes_before(name, totals, window))
         whole = Pair()
-        for epoch, batch in batches.items():
+        for epoch, batch in counting.outcome_batches(name, grown, window).items():
             metric, whole = metric.after(batch, epoch), whole + batch
         return metric if newest is None else metric.paced(whole, newest, window.epoch)
 

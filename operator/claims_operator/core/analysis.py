@@ -7,14 +7,25 @@ strata of the comparison are the epochs in which requests were served.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from claims_operator.core import queries, sentences
+from claims_operator.api.outcomes import OUTCOME_METRICS
+from claims_operator.core import queries, sentences, shown
 from claims_operator.core.absorbing import absorb
 from claims_operator.core.evidence import Evidence, MetricEvidence
-from claims_operator.core.limits import AccuracyLimits, ErrorLimits, Gate, LatencyLimits, Limits, Window
+from claims_operator.core.limits import (
+    AccuracyLimits,
+    ErrorLimits,
+    Gate,
+    LatencyLimits,
+    Limits,
+    OutcomeLimits,
+    PrecisionLimits,
+    RecallLimits,
+    Window,
+)
 from claims_operator.core.proof import wanted
 from claims_operator.core.questions import ACCURACY
 from claims_operator.core.snapshot import Snapshot
@@ -29,6 +40,9 @@ __all__ = [
     "Gate",
     "LatencyLimits",
     "Limits",
+    "OutcomeLimits",
+    "PrecisionLimits",
+    "RecallLimits",
     "Snapshot",
     "Verdict",
     "Window",
@@ -107,10 +121,11 @@ def assess(evidence: Evidence, limits: Limits, gate: Gate, window: Window, now: 
                 ),
                 stable_samples=round(metric.total.stable.total),
                 candidate_samples=round(metric.total.candidate.total),
-                query=queries.shown(name, window, limits),
+                query=queries.shown(ACCURACY if metric.question.is_of_outcomes else name, window, limits),
                 message=message,
             )
         )
+    assessments = _with_f1(assessments, evidence, window)
     passed = bool(assessments) and all(assessment.verdict == Verdict.PASS for assessment in assessments)
     return Analysis(assessments=tuple(assessments), rollback=rollback, passed=passed)
 
@@ -137,6 +152,15 @@ def _judge(
     return Verdict.PASS, seen
 
 
+def _with_f1(assessments: list[Assessment], evidence: Evidence, window: Window) -> list[Assessment]:
+    """Return them with the F1 score in the words of the first that is of outcomes."""
+    shares = shown.f1(evidence.outcomes, window)
+    first = next((one for one in assessments if one.metric in OUTCOME_METRICS and one.candidate_samples), None)
+    if shares is None or first is None:
+        return assessments
+    return [replace(one, message=f"{one.message}; {shares}") if one is first else one for one in assessments]
+
+
 def _last_look(evidence: Evidence, now: datetime) -> str:
     return "" if evidence.looked_at is None else f"; the last numbers are of {_time(evidence.looked_at, now)}"
 
@@ -146,9 +170,9 @@ def _time(at: float, now: datetime) -> str:
 
 
 def _missing_data(metric: MetricEvidence, limits: Limits, gate: Gate, window: Window, now: datetime) -> str | None:
-    name = metric.question.metric
-    source = "outcomes" if name == ACCURACY else "requests"
-    where = "the feedback service" if name == ACCURACY else "the gateway"
+    is_of_outcomes = metric.question.is_of_outcomes
+    source = sentences.OBSERVATIONS[metric.question.metric]
+    where = "the feedback service" if is_of_outcomes else "the gateway"
     if metric.last_at is None:
         return f"Prometheus has no {source} from {where} yet"
     if now.timestamp() - metric.last_at > STALE_AFTER_SECONDS + limits.interval_seconds:
@@ -158,6 +182,9 @@ def _missing_data(metric: MetricEvidence, limits: Limits, gate: Gate, window: Wi
     if window.stable_slot is not None and not metric.total.stable.total:
         return f"no {source} of the stable version were counted since the rollout began"
     requests = metric.requests_in(window.epoch)
-    if name != ACCURACY and requests < gate.min_requests:
+    if not is_of_outcomes and requests < gate.min_requests:
         return sentences.requests_left(metric, requests, gate.min_requests)
+    least = next((asked.min_labels for asked in limits.outcomes if asked.metric == metric.question.metric), 0)
+    if metric.total.candidate.total < least:
+        return f"{sentences.seen(metric, confidence=limits.confidence)}; {sentences.labels_left(metric, least)}"
     return None

@@ -6,7 +6,7 @@ from claims_operator.core import queries
 from claims_operator.core.counters import Source
 from claims_operator.core.limits import Window
 from claims_operator.core.metric import Trouble
-from claims_operator.core.questions import ERRORS
+from claims_operator.core.questions import ACCURACY, ERRORS, PRECISION, RECALL
 from claims_operator.core.snapshot import (
     INFINITE_EDGE,
     Backend,
@@ -20,7 +20,12 @@ from claims_operator.core.snapshot import (
 from claims_sequential import Counts, Pair
 
 RULES = (queries.GRPC_RULE, queries.REST_RULE)
-WRONG_RESULTS = ("fp", "fn")
+RIGHT_RESULTS = {ACCURACY: ("tp", "tn"), PRECISION: ("tp",), RECALL: ("tp",)}
+WRONG_RESULTS = {ACCURACY: ("fp", "fn"), PRECISION: ("fp",), RECALL: ("fn",)}
+"""Results that count for a metric: precision is of claims that were referred, recall of those that should be."""
+
+Growth = Mapping[tuple[int, str], Iterable[tuple[str, float]]]
+"""By epoch and revision: results, and how many came."""
 
 LOWER_SHARES = (0.02, 0.1)
 """Share of stable's requests above the lower bucket edge: its 90th to 98th percentile."""
@@ -137,19 +142,22 @@ def trouble_with_latency(edges: tuple[float, ...], threshold_milliseconds: int) 
     )
 
 
-def outcomes_before(totals: Iterable[OutcomeTotal], window: Window) -> Counts:
+def outcomes_before(metric: str, totals: Iterable[OutcomeTotal], window: Window) -> Counts:
     """Return stable's outcomes of other attempts."""
     return _outcomes(
-        (total.result, total.value)
-        for total in totals
-        if total.revision == window.stable_revision and total.attempt != window.attempt
+        metric,
+        [
+            (total.result, total.value)
+            for total in totals
+            if total.revision == window.stable_revision and total.attempt != window.attempt
+        ],
     )
 
 
 def new_outcomes(
     totals: Iterable[OutcomeTotal], seen: Mapping[str, float], window: Window
-) -> tuple[dict[int, Pair], dict[str, float]]:
-    """Return the attempt's outcomes that were not seen yet, by epoch, and what is seen now.
+) -> tuple[Growth, dict[str, float]]:
+    """Return the attempt's outcomes that were not seen yet, and what is seen now.
 
     Totals come from a database: they start at 0 with their stratum, and one that is lower than before comes from a
     replica that lags behind, never from a reset.
@@ -164,19 +172,23 @@ def new_outcomes(
         if growth > 0:
             highest[key] = total.value
             grown.setdefault((total.epoch, total.revision), []).append((total.result, growth))
-    batches = {
+    return grown, highest
+
+
+def outcome_batches(metric: str, grown: Growth, window: Window) -> dict[int, Pair]:
+    """Return what a metric counts of new outcomes, by epoch."""
+    return {
         epoch: Pair(
-            stable=_outcomes(grown.get((epoch, window.stable_revision or ""), ())),
-            candidate=_outcomes(grown.get((epoch, window.candidate_revision), ())),
+            stable=_outcomes(metric, grown.get((epoch, window.stable_revision or ""), ())),
+            candidate=_outcomes(metric, grown.get((epoch, window.candidate_revision), ())),
         )
         for epoch in sorted({epoch for epoch, _ in grown})
     }
-    return batches, highest
 
 
-def _outcomes(counts: Iterable[tuple[str, float]]) -> Counts:
-    total = bad = 0.0
+def _outcomes(metric: str, counts: Iterable[tuple[str, float]]) -> Counts:
+    right = bad = 0.0
     for result, count in counts:
-        total += count
-        bad += count if result in WRONG_RESULTS else 0.0
-    return Counts(total=total, bad=bad)
+        right += count if result in RIGHT_RESULTS[metric] else 0.0
+        bad += count if result in WRONG_RESULTS[metric] else 0.0
+    return Counts(total=right + bad, bad=bad)

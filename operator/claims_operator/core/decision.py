@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from claims_operator.api.outcomes import OUTCOME_METRICS
 from claims_operator.api.quantities import to_timedelta
 from claims_operator.api.reasons import Reason
 from claims_operator.api.status import Candidate, Revision
@@ -11,8 +12,20 @@ from claims_operator.api.v1alpha1 import Step
 from claims_operator.core import own_metrics
 from claims_operator.core.analysis import Assessment, Verdict
 from claims_operator.core.facts import Facts, Unresolved
+from claims_operator.core.questions import ACCURACY, ERRORS, LATENCY, PRECISION, RECALL
 
-ACCURACY: Final = "accuracy"
+FAILED: Final = {
+    ERRORS: Reason.ERRORS_FAILED,
+    LATENCY: Reason.LATENCY_FAILED,
+    ACCURACY: Reason.ACCURACY_FAILED,
+    PRECISION: Reason.PRECISION_FAILED,
+    RECALL: Reason.RECALL_FAILED,
+}
+OVERDUE: Final = {
+    ACCURACY: Reason.ACCURACY_DEADLINE_EXCEEDED,
+    PRECISION: Reason.PRECISION_DEADLINE_EXCEEDED,
+    RECALL: Reason.RECALL_DEADLINE_EXCEEDED,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +180,7 @@ def roll_back_when_progress_is_overdue(facts: Facts, candidate: Candidate) -> De
     if candidate.weight == 0 and candidate.step_started_at and is_last_step(facts, candidate.step):
         # It waited for outcomes, perhaps for weeks, when its pods were lost: they get the whole time to come back.
         since = candidate.step_started_at
-    if facts.now < since + to_timedelta(facts.spec.rollout.progress_deadline) or _only_accuracy_is_missing(
+    if facts.now < since + to_timedelta(facts.spec.rollout.progress_deadline) or _only_outcomes_are_missing(
         facts, candidate
     ):
         return None
@@ -178,17 +191,19 @@ def roll_back_when_progress_is_overdue(facts: Facts, candidate: Candidate) -> De
     )
 
 
-def roll_back_when_accuracy_is_overdue(facts: Facts, candidate: Candidate) -> Decision | None:
-    """Outcomes may take weeks, but not for ever."""
-    accuracy = facts.spec.analysis.accuracy
-    if accuracy is None or facts.now < candidate.started_at + to_timedelta(accuracy.deadline):
-        return None
-    if facts.analysis is not None and facts.analysis.passed:
-        return None
-    return RollBack(
-        reason=Reason.ACCURACY_DEADLINE_EXCEEDED,
-        message=f"{candidate.version} did not pass within {accuracy.deadline}: {_what_is_missing(facts, candidate)}",
-    )
+def roll_back_when_outcomes_are_overdue(facts: Facts, candidate: Candidate) -> Decision | None:
+    """Outcomes may take weeks, but not for ever; each metric has a deadline of its own."""
+    said = () if facts.analysis is None else facts.analysis.assessments
+    passed = {assessment.metric for assessment in said if assessment.verdict == Verdict.PASS}
+    for metric, gate in facts.spec.analysis.outcome_gates.items():
+        if metric not in passed and facts.now >= candidate.started_at + to_timedelta(gate.deadline):
+            missing = "; ".join(assessment.message for assessment in said if assessment.metric == metric)
+            return RollBack(
+                reason=OVERDUE[metric],
+                message=f"{candidate.version} did not pass on {metric} within {gate.deadline}: "
+                + (missing or _what_is_missing(facts, candidate)),
+            )
+    return None
 
 
 def take_the_weight_of_a_candidate_without_pods(facts: Facts, candidate: Candidate) -> Decision | None:
@@ -292,7 +307,7 @@ UNDER_WAY: Final[tuple[UnderWay, ...]] = (
     # Faults and deadlines outrank every hold: what holds an attempt must not keep a bad candidate in traffic.
     roll_back_on_failed_analysis,
     roll_back_when_progress_is_overdue,
-    roll_back_when_accuracy_is_overdue,
+    roll_back_when_outcomes_are_overdue,
     take_the_weight_of_a_candidate_without_pods,
     hold_while_something_is_wrong_under_way,
     hold_while_the_model_is_unknown_under_way,
@@ -321,7 +336,7 @@ def is_last_step(facts: Facts, step: int) -> bool:
 
 
 def _not_passed(facts: Facts, candidate: Candidate) -> tuple[Assessment, ...]:
-    """Return what does not pass; accuracy counts at the last step only, since outcomes come late."""
+    """Return what does not pass; decisions count at the last step only, since outcomes come late."""
     if facts.analysis is None:
         return ()
     optional = own_metrics.optional_names(facts.spec)
@@ -330,15 +345,15 @@ def _not_passed(facts: Facts, candidate: Candidate) -> tuple[Assessment, ...]:
         for assessment in facts.analysis.assessments
         if assessment.verdict != Verdict.PASS
         and assessment.metric not in optional
-        and (assessment.metric != ACCURACY or is_last_step(facts, candidate.step))
+        and (assessment.metric not in OUTCOME_METRICS or is_last_step(facts, candidate.step))
     )
 
 
-def _only_accuracy_is_missing(facts: Facts, candidate: Candidate) -> bool:
+def _only_outcomes_are_missing(facts: Facts, candidate: Candidate) -> bool:
     """Return whether the candidate passed everything that the progress deadline is for."""
     if facts.analysis is None or candidate.weight == 0 or not is_last_step(facts, candidate.step):
         return False
-    return all(assessment.metric == ACCURACY for assessment in _not_passed(facts, candidate))
+    return all(assessment.metric in OUTCOME_METRICS for assessment in _not_passed(facts, candidate))
 
 
 def _what_is_missing(facts: Facts, candidate: Candidate) -> str:
@@ -355,7 +370,7 @@ def _reason_for(missing: tuple[Assessment, ...]) -> Reason:
     verdicts = {assessment.verdict for assessment in missing}
     if Verdict.ERROR in verdicts:
         return Reason.ANALYSIS_ERROR
-    if missing and all(assessment.metric == ACCURACY for assessment in missing):
+    if missing and all(assessment.metric in OUTCOME_METRICS for assessment in missing):
         return Reason.WAITING_FOR_ACCURACY
     if not missing or Verdict.NO_DATA in verdicts:
         return Reason.NO_DATA
@@ -364,11 +379,7 @@ def _reason_for(missing: tuple[Assessment, ...]) -> Reason:
 
 def _failed_metric(assessments: tuple[Assessment, ...]) -> Reason:
     failed = {assessment.metric for assessment in assessments if assessment.verdict == Verdict.FAIL}
-    for metric, reason in (
-        ("errors", Reason.ERRORS_FAILED),
-        ("latency", Reason.LATENCY_FAILED),
-        (ACCURACY, Reason.ACCURACY_FAILED),
-    ):
+    for metric, reason in FAILED.items():
         if metric in failed:
             return reason
     return Reason.METRIC_FAILED if failed else Reason.ANALYSIS_FAILED

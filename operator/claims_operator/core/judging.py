@@ -1,9 +1,10 @@
 """How a spec and a status say what is judged: limits, gate and window of the sequential tests."""
 
 import datetime as dt
-from typing import Final
+from typing import Final, TypeVar
 
 from claims_operator.api.names import ObjectKey
+from claims_operator.api.outcomes import Accuracy, Precision, Recall
 from claims_operator.api.quantities import to_timedelta
 from claims_operator.api.status import ClaimsModelStatus, ClaimsRolloutStatus, MetricStatus
 from claims_operator.api.v1alpha1 import ClaimsModelSpec
@@ -16,9 +17,14 @@ from claims_operator.core.limits import (
     Gate,
     LatencyLimits,
     Limits,
+    OutcomeLimits,
+    PrecisionLimits,
+    RecallLimits,
     Window,
 )
 from claims_operator.core.record import in_route
+
+Asked = TypeVar("Asked", bound=OutcomeLimits)
 
 STEP_FACTORS: Final = tuple(sorted(MARGIN_FACTORS))
 """Margin of the last step's gate, the one before it, and so on, as multiples of the margin that is set; the last number
@@ -28,7 +34,6 @@ goes for all steps before. A small weight gives little evidence, and risks littl
 def limits(spec: ClaimsModelSpec) -> Limits:
     """Return what is tested."""
     analysis = spec.analysis
-    accuracy = analysis.accuracy
     return Limits(
         confidence=float(analysis.confidence),
         interval_seconds=to_timedelta(analysis.interval).total_seconds(),
@@ -38,10 +43,17 @@ def limits(spec: ClaimsModelSpec) -> Limits:
             min_fraction_under=float(analysis.latency.min_fraction_under),
             margin=float(analysis.latency.margin),
         ),
-        accuracy=None
-        if accuracy is None
-        else AccuracyLimits(margin=float(accuracy.margin), min=None if accuracy.min is None else float(accuracy.min)),
+        accuracy=_outcome_limits(AccuracyLimits, analysis.accuracy),
+        precision=_outcome_limits(PrecisionLimits, analysis.precision),
+        recall=_outcome_limits(RecallLimits, analysis.recall),
     )
+
+
+def _outcome_limits(kind: type[Asked], gate: Accuracy | Precision | Recall | None) -> Asked | None:
+    if gate is None:
+        return None
+    least = None if gate.min is None else float(gate.min)
+    return kind(margin=float(gate.margin), min=least, min_labels=gate.min_labels)
 
 
 def gate(spec: ClaimsModelSpec, step: int) -> Gate:

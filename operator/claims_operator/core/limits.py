@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import ClassVar, Final
 
 MARGIN_FACTORS: Final = (5.0, 3.0, 2.0, 1.0)
 """Margins that are tested, as multiples of a metric's own: steps may ask for the wide ones, promotion for 1."""
@@ -41,18 +41,44 @@ class LatencyLimits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AccuracyLimits:
-    """Wrong decisions, by outcomes that arrive late."""
+class OutcomeLimits:
+    """Wrong decisions among those that a metric looks at, by outcomes that arrive late."""
 
+    metric: ClassVar[str]
     margin: float
     """How much larger the candidate's share of wrong decisions may be than stable's, in (0, 1)."""
     min: float | None = None
     """Smallest share of right decisions of the candidate, in (0, 1); None for no such limit."""
+    min_labels: int = 1
+    """Least outcomes of the candidate that count for the metric, before it may pass; at least 1."""
 
     def __post_init__(self) -> None:
-        _require_share("accuracy.margin", self.margin)
+        _require_share(f"{self.metric}.margin", self.margin)
         if self.min is not None:
-            _require_share("accuracy.min", self.min)
+            _require_share(f"{self.metric}.min", self.min)
+        if self.min_labels < 1:
+            raise ValueError(f"{self.metric}.min_labels must be at least 1, not {self.min_labels}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccuracyLimits(OutcomeLimits):
+    """Wrong decisions of all."""
+
+    metric: ClassVar[str] = "accuracy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrecisionLimits(OutcomeLimits):
+    """Negative outcomes among claims that were referred."""
+
+    metric: ClassVar[str] = "precision"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecallLimits(OutcomeLimits):
+    """Claims that were settled among those with a positive outcome."""
+
+    metric: ClassVar[str] = "recall"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +92,13 @@ class Limits:
     errors: ErrorLimits | None = None
     latency: LatencyLimits | None = None
     accuracy: AccuracyLimits | None = None
+    precision: PrecisionLimits | None = None
+    recall: RecallLimits | None = None
+
+    @property
+    def outcomes(self) -> tuple[OutcomeLimits, ...]:
+        """What is tested by outcomes, in the order in which it is shown."""
+        return tuple(limits for limits in (self.accuracy, self.precision, self.recall) if limits is not None)
 
     def __post_init__(self) -> None:
         if not 0.5 < self.confidence < 1:

@@ -89,8 +89,9 @@ class LowerEdge:
 class MetricEvidence:
     """The tests of one metric, and what they were fed with.
 
-    Against the candidate: for accuracy the exact tests `worse` and `above_limit`; for errors and latency, which come in
-    bursts, the mixtures of `comparison` and the exact tests for gross faults. For it: `promotion` and `below_limit`.
+    Against the candidate: for its decisions the exact tests `worse` and `above_limit`; for errors and latency, which
+    come in bursts, the mixtures of `comparison` and the exact tests for gross faults. For it: `promotion` and
+    `below_limit`.
     """
 
     question: Question

@@ -3,21 +3,24 @@
 from dataclasses import dataclass
 from typing import Final
 
+from claims_operator.api.outcomes import OUTCOME_METRICS
 from claims_operator.core.limits import MARGIN_FACTORS, Limits
 from claims_sequential import OneSampleTest, TwoSampleTest
 
 ERRORS: Final = "errors"
 LATENCY: Final = "latency"
 ACCURACY: Final = "accuracy"
+PRECISION: Final = "precision"
+RECALL: Final = "recall"
 
 WORSE_MARGINS: Final = (0.5, 1.25, 3.0, 7.5)
-"""How much worse a candidate's accuracy is looked for, in margins."""
+"""How much worse a candidate's decisions are looked for, in margins."""
 WORSE_WEIGHTS: Final = (1.0, 2.0, 3.0, 1.0)
 """Most of the attention goes to models that are worse by a few margins: those should be out soonest."""
 RARE_SHARES: Final = (0.5, 1.0)
 """How far inside its margin a candidate's errors and latency are looked for, in margins."""
-ACCURACY_SHARES: Final = (0.5, 1.0, 2.0)
-"""The same for accuracy; 1 is a candidate equal to stable, 2 one that is better by the margin."""
+DECISION_SHARES: Final = (0.5, 1.0, 2.0)
+"""The same for its decisions; 1 is a candidate equal to stable, 2 one that is better by the margin."""
 LIMIT_FRACTIONS: Final = (0.0625, 0.25, 0.5, 0.75, 0.875)
 """Which part of an absolute limit a candidate's rate is looked for at, to prove that it is below."""
 
@@ -41,14 +44,19 @@ class Question:
     """Largest acceptable rate of bad events of the candidate; None for no such limit."""
 
     @property
+    def is_of_outcomes(self) -> bool:
+        """Whether it is counted by outcomes, and not at the gateway."""
+        return self.metric in OUTCOME_METRICS
+
+    @property
     def is_bursty(self) -> bool:
         """Whether bad events come in bursts, so that tests against the candidate have to allow for them."""
-        return self.metric != ACCURACY
+        return not self.is_of_outcomes
 
     @property
     def shares(self) -> tuple[float, ...]:
         """Distances from the margin that the promotion tests look for, in margins."""
-        return ACCURACY_SHARES if self.metric == ACCURACY else RARE_SHARES
+        return DECISION_SHARES if self.is_of_outcomes else RARE_SHARES
 
     @property
     def gross_difference(self) -> float:
@@ -69,9 +77,9 @@ def questions(limits: Limits) -> tuple[Question, ...]:
     if limits.latency is not None:
         slow = _complement(limits.latency.min_fraction_under)
         found.append(Question(metric=LATENCY, margin=limits.latency.margin, limit=slow))
-    if limits.accuracy is not None:
-        wrong = None if limits.accuracy.min is None else _complement(limits.accuracy.min)
-        found.append(Question(metric=ACCURACY, margin=limits.accuracy.margin, limit=wrong))
+    for asked in limits.outcomes:
+        wrong = None if asked.min is None else _complement(asked.min)
+        found.append(Question(metric=asked.metric, margin=asked.margin, limit=wrong))
     return tuple(found)
 
 

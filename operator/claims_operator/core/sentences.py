@@ -8,8 +8,20 @@ from claims_operator.core.proof import Wanted, seconds_to_show
 from claims_operator.core.terms import Claim
 from claims_sequential import Pair
 
-BAD_EVENTS: Final = {"errors": "failed requests", "latency": "slow requests", "accuracy": "wrong decisions"}
-OBSERVATIONS: Final = {"errors": "requests", "latency": "requests", "accuracy": "outcomes"}
+BAD_EVENTS: Final = {
+    "errors": "failed requests",
+    "latency": "slow requests",
+    "accuracy": "wrong decisions",
+    "precision": "wrong referrals",
+    "recall": "missed positives",
+}
+OBSERVATIONS: Final = {
+    "errors": "requests",
+    "latency": "requests",
+    "accuracy": "outcomes",
+    "precision": "outcomes of referred claims",
+    "recall": "positive outcomes",
+}
 
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
 LONGEST_SECONDS: Final = 365 * DAY
@@ -43,6 +55,14 @@ def requests_left(metric: MetricEvidence, counted: float, asked: int) -> str:
     pace = metric.pace.candidate_per_second
     seconds = (asked - counted) / pace if pace else None
     return f"{counted:.0f} of the {asked} requests that the step asks for were counted{_time_left(seconds)}"
+
+
+def labels_left(metric: MetricEvidence, asked: int) -> str:
+    """Return how many outcomes a gate still asks for, and how long they take."""
+    counted, pace = metric.total.candidate.total, metric.pace.candidate_per_second
+    seconds = (asked - counted) / pace if pace else None
+    of = OBSERVATIONS[metric.question.metric]
+    return f"{counted:.0f} of the {asked} {of} that minLabels asks for were counted{_time_left(seconds)}"
 
 
 def rollback(metric: MetricEvidence, claim: Claim, *, confidence: float) -> str:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
-from claims_operator.core.questions import ACCURACY, ERRORS, LATENCY
+from claims_operator.core.questions import ACCURACY, ERRORS, LATENCY, PRECISION, RECALL
 from claims_sequential import log_sum_exp
 
 
@@ -34,8 +34,8 @@ class Claim(StrEnum):
     """More requests above a bucket edge below the threshold than stable, by more than the margin."""
 
 
-METRIC_SHARES: Final[Mapping[str, float]] = {ERRORS: 1.0, LATENCY: 1.0, ACCURACY: 2.0}
-"""Accuracy gets most: outcomes are few and late, requests are many."""
+METRIC_SHARES: Final[Mapping[str, float]] = {ERRORS: 1.0, LATENCY: 1.0, ACCURACY: 2.0, PRECISION: 1.0, RECALL: 1.0}
+"""Accuracy gets most: outcomes are few and late, requests are many. Precision and recall count parts of the same."""
 
 CLAIM_SHARES: Final[Mapping[Claim, float]] = {
     Claim.WORSE: 11.0,

@@ -77,6 +77,10 @@ def test_the_smallest_object_is_filled_in_as_the_models_say(api_server: ControlP
         pytest.param("analysis.errors.maxRatio", "1%", "write a decimal between 0 and 1", id="ratio-is-a-percentage"),
         pytest.param("analysis.errors.maxRatio", "0", "a share is above 0 and below 1", id="no-error-allowed"),
         pytest.param("analysis.errors.margin", "0", "a margin is above 0", id="no-margin"),
+        pytest.param("analysis.precision.margin", "0", "a margin is above 0", id="no-margin-of-precision"),
+        pytest.param("analysis.recall.min", "1", "a share is above 0 and below 1", id="recall-of-one"),
+        pytest.param("analysis.recall.minLabels", 0, "greater than or equal to 1", id="no-label"),
+        pytest.param("analysis.recall.deadline", "soon", "write a whole number and a unit", id="outcome-deadline"),
         pytest.param("analysis.latency.thresholdMilliseconds", 0, "greater than or equal to 1", id="no-latency"),
         pytest.param("serving.route.hostname", "Not A Host", "should match", id="hostname"),
         pytest.param(
@@ -98,7 +102,7 @@ def test_the_smallest_object_is_filled_in_as_the_models_say(api_server: ControlP
         *(
             pytest.param("analysis.metrics", [METRIC | change], sentence, id=id_)
             for id_, change, sentence in (
-                ("metric-of-a-taken-name", {"name": "errors"}, "errors, latency and accuracy are the platform's own"),
+                ("metric-of-a-taken-name", {"name": "errors"}, "errors, latency, accuracy, precision, recall are"),
                 ("metric-name", {"name": "Reviews"}, "should match"),
                 ("metric-without-query", {"query": ""}, "at least 1 char"),
                 ("unknown-placeholder", {"query": "x{a='{{pod}}'}"}, "placeholders in a query are {{namespace}}"),
@@ -162,13 +166,25 @@ def test_what_an_own_metric_does_not_say_is_filled_in(api_server: ControlPlane, 
     assert second["successCondition"] == {"maxAboveStable": "0.1"}
 
 
-def test_accuracy_needs_feedback(api_server: ControlPlane, namespace: str) -> None:
-    spec = changed("analysis.accuracy", {"margin": "0.02"}) | {"feedback": {"enabled": False}}
+@pytest.mark.parametrize("metric", ["accuracy", "precision", "recall"])
+def test_what_is_judged_by_outcomes_needs_feedback(api_server: ControlPlane, namespace: str, metric: str) -> None:
+    spec = changed(f"analysis.{metric}", {"margin": "0.02"}) | {"feedback": {"enabled": False}}
 
     with pytest.raises(Failure) as refusal:
         apply(api_server, namespace, spec)
 
-    assert "set spec.feedback.enabled to true, or remove accuracy" in str(refusal.value)
+    assert f"set spec.feedback.enabled to true, or remove {metric}" in str(refusal.value)
+
+
+@pytest.mark.parametrize(("metric", "margin"), [("accuracy", "0.02"), ("precision", "0.05"), ("recall", "0.05")])
+def test_what_a_gate_on_outcomes_does_not_say_is_filled_in(
+    api_server: ControlPlane, namespace: str, metric: str, margin: str
+) -> None:
+    apply(api_server, namespace, changed(f"analysis.{metric}", {}))
+
+    stored = json.loads(api_server.kubectl("get", "clm", "claim-risk", "-n", namespace, "-o", "json"))["spec"]
+
+    assert stored["analysis"][metric] == {"margin": margin, "minLabels": 100, "deadline": "30d"}
 
 
 def test_another_model_needs_another_version(api_server: ControlPlane, namespace: str) -> None:
