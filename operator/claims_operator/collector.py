@@ -101,7 +101,7 @@ class Collector:
         window: Window,
         now: dt.datetime,
     ) -> tuple[OwnMetricRecord, ...]:
-        """Ask for own metrics, all at the same time; return the records with what they came to."""
+        """Ask for own metrics, all at the same time; return all records, with what these came to."""
         known = {record.name: record for record in records}
 
         async def ask_one(metric: OwnMetric) -> OwnMetricRecord:

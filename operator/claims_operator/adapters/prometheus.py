@@ -148,7 +148,7 @@ class Prometheus:
         self, query: str, *, at: float | None = None, largest_bytes: int = LARGEST_ANSWER_BYTES
     ) -> _Result:
         # Thanos: rather no answer than one without the stores that are down. Others do not know the word.
-        form = {"query": query, "timeout": f"{self._timeout_seconds:g}s", "partial_response": "false"}
+        form = {"query": query, "timeout": f"{self._timeout_seconds:g}", "partial_response": "false"}
         if at is not None:
             form["time"] = repr(at)
         status, body = await self._post(form, largest_bytes)

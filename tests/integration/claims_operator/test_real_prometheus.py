@@ -121,7 +121,7 @@ async def test_counters_of_a_gateway_pod_as_prometheus_has_them(envoy: Envoy, tm
         envoy.count(f"envoy_cluster_grpc_Guess{number}_12", 1.0, rule=0)
     envoy.exposed['envoy_cluster_upstream_rq_xx{envoy_cluster_name="httproute/claims/other/rule/1/backend/0"}'] = 1.0
     with running(tmp_path, configuration(envoy.port, replica="a")) as port:
-        prometheus = Prometheus(f"http://127.0.0.1:{port}")
+        prometheus = Prometheus(f"http://127.0.0.1:{port}", timeout_seconds=9.5)
         try:
             snapshot = await look_until(prometheus, {"grpc:0", "grpc:12", "grpc:14"}, GRPC, tmp_path)
             snapshot = await look_until(prometheus, {"le:250", "http:5"}, REST, tmp_path)
