@@ -27,6 +27,7 @@ from claims_operator.settings import Settings
 DEFAULTS: Object = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 SCHEMA: Object = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 
+POSTGRES: Object = {"feedback": {"database": {"url": "postgresql://claims@postgres:5432/feedback"}}}
 AMOUNTS = {"requests": {"cpu": "77m"}}
 
 # value: another one that must change what is rendered, and what else has to be set for it to have an effect.
@@ -48,11 +49,18 @@ OTHER: dict[str, tuple[Any, Object]] = {
     "prometheus.url": ("https://prometheus.example.com/base", {}),
     "prometheus.credentialsSecret": ("prometheus-credentials", {}),
     "prometheus.replicaLabels": (["replica"], {}),
+    "prometheus.matchLabels": ({"cluster": "eu-1"}, {}),
     "prometheus.windowSeconds": (180, {}),
     "prometheus.allowedAddresses": (["https://mimir.example.com/prometheus"], {}),
     "prometheus.readableSecrets": (["claims-prometheus"], {}),
     "runtime.drainSeconds": (0, {}),
     "runtime.predictThreads": (4, {}),
+    "feedback.replicas": (2, POSTGRES),
+    "feedback.database.url": ("postgresql://claims@db:5432/feedback", {}),
+    "feedback.database.passwordSecret": ("mine", POSTGRES),
+    "feedback.identifiers": ("hashed", {"feedback": {"hashKey": {"existingSecret": "mine"}}}),
+    "feedback.hashKey.existingSecret": ("mine", {}),
+    "feedback.retentionDays": (400, {}),
     "feedback.token.existingSecret": ("mine", {}),
     "feedback.adminToken.existingSecret": ("mine", {}),
     "feedback.logger.waitSeconds": (0, {}),
@@ -103,7 +111,12 @@ for _component in ("feedback", "mlflow", "gateway"):
         f"{_component}.service.nodePort": (30123, {_component: {"service": {"type": "NodePort"}}}),
     }
 
-FREE_MAPS = {"global.nodeSelector", "podMonitors.labels", "feedback.logger.decisionThresholds"}
+FREE_MAPS = {
+    "global.nodeSelector",
+    "podMonitors.labels",
+    "feedback.logger.decisionThresholds",
+    "prometheus.matchLabels",
+}
 
 
 def leaves(values: Mapping[str, Any], path: str = "") -> Iterator[str]:
@@ -177,12 +190,18 @@ def test_helm_itself_refuses_an_unknown_value() -> None:
         pytest.param("prometheus.url", "prometheus:9090", id="address-that-is-no-url"),
         pytest.param("prometheus.url", "http://user:word@prometheus:9090", id="password-in-an-address"),
         pytest.param("prometheus.windowSeconds", 5, id="samples-that-are-always-too-old"),
+        pytest.param("prometheus.matchLabels", {"cluster": "eu 1"}, id="label-value-with-a-blank"),
         pytest.param("prometheus.allowedAddresses", ["*"], id="any-address"),
         pytest.param("prometheus.readableSecrets", ["*"], id="any-secret"),
         pytest.param("route.domain", "", id="no-domain"),
         pytest.param("gateway.name", "", id="no-gateway-name"),
         pytest.param("gateway.replicas", 0, id="no-gateway-pod"),
         pytest.param("gateway.port", 0, id="no-port"),
+        pytest.param("feedback.replicas", 0, id="nobody-to-post-to"),
+        pytest.param("feedback.database.url", "mysql://claims@db:3306/feedback", id="database-of-another-kind"),
+        pytest.param("feedback.database.url", "postgresql://claims:word@db/feedback", id="password-in-a-url"),
+        pytest.param("feedback.identifiers", "dropped", id="unknown-form-of-identifiers"),
+        pytest.param("feedback.retentionDays", -1, id="deletion-before-arrival"),
         pytest.param("feedback.persistence.size", "0Gi", id="empty-volume"),
         pytest.param("feedback.persistence.size", "10G", id="size-in-an-unknown-unit"),
         pytest.param("feedback.service.type", "ExternalName", id="service-of-another-kind"),
@@ -208,6 +227,15 @@ def test_a_value_out_of_bounds_is_refused_by_name(path: str, value: object) -> N
         ),
         pytest.param(
             {"gateway": {"create": False, "createClass": True}}, "set gateway.create: true", id="class-without-gateway"
+        ),
+        pytest.param({"feedback": {"replicas": 2}}, "set feedback.database.url", id="two-pods-on-one-file"),
+        pytest.param(
+            {"feedback": {"database": {"passwordSecret": "mine"}}},
+            "set feedback.database.url",
+            id="password-for-a-file",
+        ),
+        pytest.param(
+            {"feedback": {"identifiers": "hashed"}}, "feedback.hashKey.existingSecret", id="hashes-without-key"
         ),
         pytest.param({"gateway": {"image": {"tag": "v1"}}}, "set repository and tag both", id="envoy-without-name"),
         pytest.param(
@@ -276,6 +304,24 @@ def test_the_database_stops_at_four_fifths_of_its_volume(size: str, limit_bytes:
     assert environment(container)["CLAIMS_FEEDBACK_DATABASE_MAX_BYTES"] == str(limit_bytes)
 
 
+def test_a_postgresql_database_takes_the_place_of_the_volume() -> None:
+    values = merged(POSTGRES, {"feedback": {"replicas": 2, "database": {"passwordSecret": "mine"}}})
+    objects = render(values)
+    deployment = one(objects, "Deployment", "claims-feedback")["spec"]
+    pod = deployment["template"]["spec"]
+    (container,) = pod["containers"]
+    given = environment(container)
+    assert (deployment["replicas"], deployment["strategy"]["type"]) == (2, "RollingUpdate")
+    assert given["CLAIMS_FEEDBACK_DATABASE"] == POSTGRES["feedback"]["database"]["url"]
+    assert "CLAIMS_FEEDBACK_DATABASE_MAX_BYTES" not in given
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    folder, _, key = given["CLAIMS_FEEDBACK_DATABASE_PASSWORD_FILE"].rpartition("/")
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert (volumes[mounts[folder]]["secret"], key) == ({"secretName": "mine"}, "password")
+    assert not [item for item in objects if item["metadata"]["name"] == "claims-feedback" and "Claim" in item["kind"]]
+    assert "data" not in volumes
+
+
 def test_an_own_mlflow_is_used_by_operator_and_storage_initializer_and_none_is_made() -> None:
     url = "https://mlflow.example.com/tracking"
     objects = render({"mlflow": {"enabled": False, "url": url}})
@@ -302,11 +348,14 @@ def test_credentials_of_prometheus_are_mounted_where_the_operator_reads_them() -
 
 
 def test_lists_reach_the_operator_one_by_one() -> None:
-    values = {"prometheus": {"allowedAddresses": ["http://a:1", "https://b/c"], "replicaLabels": []}}
+    labels = {"cluster": "eu-1", "region": "eu"}
+    addresses = ["http://a:1", "https://b/c"]
+    values = {"prometheus": {"allowedAddresses": addresses, "replicaLabels": [], "matchLabels": labels}}
     (container,) = dict(pods(render(values)))["claims-operator"]["containers"]
     understood = Settings.from_environment(environment(container))
     assert understood.prometheus_allowed_addresses == ("http://a:1", "https://b/c")
     assert understood.prometheus_replica_labels == ()
+    assert dict(understood.prometheus_match_labels) == labels
 
 
 def test_an_own_gateway_is_used_and_none_is_made() -> None:
