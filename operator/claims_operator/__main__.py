@@ -79,6 +79,7 @@ def build_sources(settings: Settings, cluster: Cluster) -> Sources:
             timeout_seconds=settings.request_timeout_seconds,
             window_seconds=settings.prometheus_window_seconds,
             replica_labels=settings.prometheus_replica_labels,
+            match_labels=settings.prometheus_match_labels if address == settings.prometheus_url else (),
         )
 
     return Sources(

@@ -1,5 +1,6 @@
 """Settings of the operator, read once from the environment."""
 
+import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -11,6 +12,7 @@ from claims_operator.core.addresses import Address
 from claims_operator.errors import InvalidSettings
 
 PREFIX: Final = "CLAIMS_"
+_LABEL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,10 @@ class Settings:
     prometheus_replica_labels: tuple[str, ...] = ("prometheus_replica", "__replica__")
     """Labels, with blanks between them, by which replicas of one Prometheus differ. Of series that differ by nothing
     else, the newest counts."""
+
+    prometheus_match_labels: tuple[tuple[str, str], ...] = ()
+    """Labels that the platform's series must have to count, as ``name=value`` with blanks between; for a Prometheus
+    that serves several clusters. They go for `prometheus_url` only."""
 
     prometheus_window_seconds: int = 60
     """Seconds after which a sample is too old to be used; at least two scrape intervals."""
@@ -148,10 +154,18 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
+def _pairs(text: str) -> tuple[tuple[str, str], ...]:
+    pairs = [word.partition("=") for word in text.split()]
+    if not all(_LABEL.fullmatch(name) and value for name, _, value in pairs):
+        raise ValueError("must be label names and values, for example cluster=eu-1 region=eu")
+    return tuple((name, value) for name, _, value in pairs)
+
+
 _PARSERS: Final[Mapping[Any, Callable[[str], object]]] = {
     str: _not_empty,
     int: _positive_integer,
     float: _positive_number,
     Path | None: _path,
     tuple[str, ...]: _words,
+    tuple[tuple[str, str], ...]: _pairs,
 }

@@ -1,3 +1,10 @@
+{{/* A map as the words name=value. */}}
+{{- define "claims.pairs" -}}
+{{- $pairs := list }}
+{{- range $name, $value := . }}{{ $pairs = append $pairs (printf "%s=%s" $name $value) }}{{ end }}
+{{- join " " $pairs }}
+{{- end }}
+
 {{/* Labels that select the pods of a component. Call with (dict "root" $ "component" "feedback"). */}}
 {{- define "claims.selectorLabels" -}}
 app.kubernetes.io/name: claims-platform

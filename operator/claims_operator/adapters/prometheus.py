@@ -60,6 +60,7 @@ class Prometheus:
         timeout_seconds: float = 10.0,
         window_seconds: int = 60,
         replica_labels: tuple[str, ...] = REPLICA_LABELS,
+        match_labels: queries.MatchLabels = (),
         now: Callable[[], dt.datetime] = clock.now,
     ) -> None:
         """Prepare to ask; nothing is sent yet. Raise UnusableCredentials for certificates that cannot be used.
@@ -68,11 +69,13 @@ class Prometheus:
         ``timeout_seconds``: for one look, all queries together, and for one own metric.
         ``window_seconds``: older samples are not used; at least two scrape intervals.
         ``replica_labels``: labels by which replicas of one Prometheus differ.
+        ``match_labels``: labels that the platform's series must have to count; own metrics say themselves.
         """
         self._address = address.rstrip("/")
         self._timeout_seconds = timeout_seconds
         self._window_seconds = window_seconds
         self._replica_labels = frozenset(replica_labels)
+        self._match_labels = match_labels
         self._now = now
         self._offset_seconds = 0.0
         self._secrets = credentials.secrets
@@ -122,14 +125,14 @@ class Prometheus:
         wrong = clocks.complaint(self._offset_seconds)
         if wrong is not None:
             raise Unanswered(wrong)
-        window = self._window_seconds
-        edges = read_edges(await self._series(queries.latency_edges(), theirs))
+        selected: Any = {"window_seconds": self._window_seconds, "match_labels": self._match_labels}
+        edges = read_edges(await self._series(queries.latency_edges(self._match_labels), theirs))
         wanted = [edge for edge in edges if scope.reads(edge)]
         # Answers by gRPC status come after the others: their time is that of the others' scrapes, or a little later, so
         # that nothing from before the end of the settle time passes for younger.
-        counters = await self._series(queries.gateway_counters(scope, wanted, window_seconds=window), theirs)
-        grpc = await self._series(queries.grpc_answers(scope, window_seconds=window), theirs)
-        outcomes = await self._series(queries.outcome_totals(scope, window_seconds=window), theirs)
+        counters = await self._series(queries.gateway_counters(scope, wanted, **selected), theirs)
+        grpc = await self._series(queries.grpc_answers(scope, **selected), theirs)
+        outcomes = await self._series(queries.outcome_totals(scope, **selected), theirs)
         return Snapshot(
             collected_at=self._now(),
             gateway=read_gateway(counters, grpc, self._replica_labels),

@@ -1,5 +1,6 @@
 """Which PromQL is asked, and what the gateway's and the feedback service's metrics mean."""
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -44,7 +45,13 @@ CLOCK: Final = "time()"
 """Query for the time that Prometheus has, in seconds since 1970."""
 
 
-def gateway_counters(scope: Scope, edges: Iterable[float], *, window_seconds: int) -> str:
+MatchLabels = tuple[tuple[str, str], ...]
+"""Names and values of labels that a series must have to count: of several clusters in one Prometheus, ours."""
+
+
+def gateway_counters(
+    scope: Scope, edges: Iterable[float], *, window_seconds: int, match_labels: MatchLabels = ()
+) -> str:
     """Return the query for answers and times of many ClaimsModels: raw samples of the last ``window_seconds``.
 
     ``edges``: of the latency buckets to read, in milliseconds. A range, not an instant: only so does Prometheus return
@@ -53,7 +60,7 @@ def gateway_counters(scope: Scope, edges: Iterable[float], *, window_seconds: in
     # The empty one: counters, which have no such label.
     le = "|".join(["", *map(_edge, sorted(edges)), r"\\+Inf"])
     names = f"{HTTP_ANSWERS}|{REQUEST_TIME_BUCKET}"
-    return f'{{__name__=~"{names}",{_backends(scope)},le=~"{le}"}}[{window_seconds}s]'
+    return f'{{__name__=~"{names}",{_backends(scope)},le=~"{le}"{_matched(match_labels)}}}[{window_seconds}s]'
 
 
 def _backends(scope: Scope) -> str:
@@ -64,20 +71,25 @@ def _backends(scope: Scope) -> str:
     return f'{CLUSTER_LABEL}=~"httproute/{routes}/rule/[0-9]+/backend/[0-9]+"'
 
 
+def _matched(match_labels: MatchLabels) -> str:
+    """Return the labels that a series must have, as the end of a selector."""
+    return "".join(f",{name}={json.dumps(value)}" for name, value in match_labels)
+
+
 def _edge(milliseconds: float) -> str:
     """Return the regular expression of a bucket edge as Envoy writes it (250) and as Prometheus 3 does (250.0)."""
     spellings = {f"{milliseconds:.15g}", repr(float(milliseconds)), f"{milliseconds:g}"}
     return "|".join(re.escape(spelling).replace("\\", "\\\\") for spelling in sorted(spellings))
 
 
-def grpc_answers(scope: Scope, *, window_seconds: int) -> str:
+def grpc_answers(scope: Scope, *, window_seconds: int, match_labels: MatchLabels = ()) -> str:
     """Return the query for gRPC answers by status, of many ClaimsModels.
 
     Envoy counts each method apart, and makes one of whatever name a client sends: Prometheus adds them up, so that the
     answer has at most 17 series per backendRef and scrape target. The values are those of the last scrape; its time is
     that of the other counters of the same target.
     """
-    selector = f'{{__name__=~"{GRPC_ANSWERS}",{_backends(scope)}}}'
+    selector = f'{{__name__=~"{GRPC_ANSWERS}",{_backends(scope)}{_matched(match_labels)}}}'
     by_status = (
         f"label_replace(last_over_time({selector}[{window_seconds}s]),"
         f' "{GRPC_STATUS_LABEL}", "$1", "__name__", "envoy_cluster_grpc_(?:.+_)?([0-9]+)")'
@@ -85,18 +97,18 @@ def grpc_answers(scope: Scope, *, window_seconds: int) -> str:
     return f"sum without (__name__, {', '.join(GRPC_METHOD_LABELS)}) ({by_status})"
 
 
-def outcome_totals(scope: Scope, *, window_seconds: int) -> str:
+def outcome_totals(scope: Scope, *, window_seconds: int, match_labels: MatchLabels = ()) -> str:
     """Return the query for the outcomes of many ClaimsModels: raw samples of the last ``window_seconds``."""
-    if scope.models is None:
-        return f"{metrics.OUTCOMES_TOTAL}[{window_seconds}s]"
-    namespaces, names = ("|".join(sorted(set(words))) for words in zip(*scope.models, strict=True))
-    selector = f'model_namespace=~"{namespaces}",model_name=~"{names}"'
-    return f"{metrics.OUTCOMES_TOTAL}{{{selector}}}[{window_seconds}s]"
+    models = ""
+    if scope.models is not None:
+        namespaces, names = ("|".join(sorted(set(words))) for words in zip(*scope.models, strict=True))
+        models = f',model_namespace=~"{namespaces}",model_name=~"{names}"'
+    return f'{{__name__="{metrics.OUTCOMES_TOTAL}"{models}{_matched(match_labels)}}}[{window_seconds}s]'
 
 
-def latency_edges() -> str:
+def latency_edges(match_labels: MatchLabels = ()) -> str:
     """Return the query for the edges of the gateway's latency buckets."""
-    return f'group by (le) ({REQUEST_TIME_BUCKET}{{{CLUSTER_LABEL}=~"httproute/.+"}})'
+    return f'group by (le) ({REQUEST_TIME_BUCKET}{{{CLUSTER_LABEL}=~"httproute/.+"{_matched(match_labels)}}})'
 
 
 def shown_errors(window: Window) -> str:

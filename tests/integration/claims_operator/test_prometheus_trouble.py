@@ -145,7 +145,7 @@ def nothing_scraped(query: str) -> tuple[int, str] | None:
 
 
 def nothing_but_nan(query: str) -> tuple[int, str] | None:
-    if not query.startswith("{__name__"):
+    if not query.startswith("{__name__=~"):
         return None
     labels = {"__name__": queries.HTTP_ANSWERS, queries.CLUSTER_LABEL: "httproute/a/b/rule/1/backend/0"}
     return success({"resultType": "matrix", "result": [{"metric": labels, "values": [[1, "NaN"]]}]})

@@ -189,11 +189,19 @@ def test_settings_name_addresses_labels_and_a_directory() -> None:
             "CLAIMS_PROMETHEUS_ALLOWED_ADDRESSES": "http://a:1  https://b/c",
             "CLAIMS_PROMETHEUS_REPLICA_LABELS": "replica",
             "CLAIMS_PROMETHEUS_CREDENTIALS_DIRECTORY": "",
+            "CLAIMS_PROMETHEUS_MATCH_LABELS": "cluster=eu-1 rack=a=b",
         }
     )
     assert settings.prometheus_allowed_addresses == ("http://a:1", "https://b/c")
     assert settings.prometheus_replica_labels == ("replica",)
+    assert settings.prometheus_match_labels == (("cluster", "eu-1"), ("rack", "a=b"))
     assert settings.prometheus_credentials_directory is None
+
+
+@pytest.mark.parametrize("value", ["cluster", "cluster=", "my-cluster=eu-1"])
+def test_settings_refuse_labels_that_are_none(value: str) -> None:
+    with pytest.raises(InvalidSettings, match="must be label names and values, for example cluster=eu-1"):
+        Settings.from_environment({"CLAIMS_PROMETHEUS_MATCH_LABELS": value})
 
 
 @pytest.mark.parametrize("value", ["http://u:p@prometheus:9090", "prometheus:9090", "http://a http://b/../c"])

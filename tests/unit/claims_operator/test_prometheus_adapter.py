@@ -156,8 +156,16 @@ async def test_a_look_is_for_the_models_that_are_judged_and_for_edges_up_to_the_
     routes = 'envoy_cluster_name=~"httproute/(claims/claim-risk|fraud/triage)/rule/[0-9]+/backend/[0-9]+"'
     assert routes in gateway
     assert routes in grpc
-    assert outcomes == 'claims_outcomes_total{model_namespace=~"claims|fraud",model_name=~"claim-risk|triage"}[60s]'
+    named = 'model_namespace=~"claims|fraud",model_name=~"claim-risk|triage"'
+    assert outcomes == f'{{__name__="claims_outcomes_total",{named}}}[60s]'
     assert r'le=~"|0\\.5|100|100\\.0|250|250\\.0|\\+Inf"' in gateway
+
+
+async def test_of_several_clusters_only_series_with_the_labels_of_ours_are_asked_for() -> None:
+    of_ours = (("cluster", "eu-1"), ("team", 'the "risk" team'))
+    async with running(answering()) as server, asking(server.address, match_labels=of_ours) as prometheus:
+        await prometheus.collect(SCOPE)
+        assert all(r',cluster="eu-1",team="the \"risk\" team"}' in query for query in server.queries[1:])
 
 
 async def test_all_queries_of_a_look_are_for_one_instant_and_want_no_partial_answer() -> None:
