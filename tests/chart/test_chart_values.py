@@ -392,3 +392,9 @@ def test_a_pull_is_given_its_options_and_only_the_token_for_outcomes() -> None:
         "settlements",
         "claims-feedback-token",
     ]
+
+
+@pytest.mark.parametrize(("replicas", "affinity"), [(1, None), (2, "ClientIP")])
+def test_a_logger_stays_with_one_of_several_feedback_pods(replicas: int, affinity: str | None) -> None:
+    values = {"feedback": {"replicas": replicas, "database": {"url": "postgresql://feedback@db:5432/feedback"}}}
+    assert one(render(values), "Service", "claims-feedback")["spec"].get("sessionAffinity") == affinity

@@ -151,6 +151,10 @@ metadata:
     {{- include "claims.labels" . | nindent 4 }}
 spec:
   type: {{ $service.type }}
+  {{- if gt (int (index .root.Values .component).replicas) 1 }}
+  # The halves of what KServe's logger sends meet in one pod.
+  sessionAffinity: ClientIP
+  {{- end }}
   selector:
     {{- include "claims.selectorLabels" . | nindent 4 }}
   ports:
