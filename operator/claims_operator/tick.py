@@ -223,7 +223,7 @@ class Ticker:
             snapshot = replicas.without_lagging(snapshot, window, evidence.gateway)
             evidence = absorb(evidence, snapshot, window, limits, known.now)
             due = own_metrics.due(known.spec, rollout.own_metrics, window, known.now)
-            own = rollout.own_metrics
+            own = own_metrics.asked_for(known.spec, rollout.own_metrics)
             if snapshot.error is None:  # Otherwise the error holds the rollout already.
                 own = await collector.ask(due, own, window, known.now)
             changes = {"evidence": evidence.to_json(), "own_metrics": own, "judged_at": known.now}

@@ -61,6 +61,12 @@ def due(
     return tuple(metric for metric in spec.analysis.metrics if is_due(metric))
 
 
+def asked_for(spec: ClaimsModelSpec, records: tuple[OwnMetricRecord, ...]) -> tuple[OwnMetricRecord, ...]:
+    """Return the records of metrics that the spec names still."""
+    names_in_spec = {metric.name for metric in spec.analysis.metrics}
+    return tuple(record for record in records if record.name in names_in_spec)
+
+
 def questions(metric: OwnMetric, window: Window) -> Questions:
     """Return the queries with their placeholders filled in; raise ValueError for one that is not known.
 

@@ -254,6 +254,11 @@ def test_the_condition_analysed_does_not_wait_for_optional_metrics() -> None:
     assert [one.metric for one in status.analysis] == ["errors", "latency", "accuracy", "manual-reviews"]
 
 
+def test_what_the_spec_does_not_name_any_more_is_forgotten() -> None:
+    kept, dropped = look(metric(), 0.1), look(metric(name="dropped"), 0.1)
+    assert own_metrics.asked_for(with_metrics(metric()), (kept, dropped)) == (kept,)
+
+
 def test_what_failed_by_a_test_is_named_before_an_own_metric() -> None:
     spec = with_metrics(metric())
     analysis = own_metrics.joined(
