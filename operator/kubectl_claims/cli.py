@@ -1,8 +1,11 @@
 """``kubectl claims``: the commands, and what is common to all."""
 
+import sys
+
 import click
 
 from kubectl_claims import cluster_commands, file_commands
+from kubectl_claims import completion as completions
 
 EPILOG = """\b
 Exit codes:
@@ -30,6 +33,21 @@ def claims() -> None:
     """
 
 
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Write what makes a shell complete kubectl-claims.
+
+    \b
+    Examples:
+      source <(kubectl claims completion bash)
+      kubectl claims completion fish > ~/.config/fish/completions/kubectl-claims.fish
+
+    "kubectl claims" itself is completed by kubectl's own completion, which finds kubectl_complete-claims on the PATH.
+    """
+    click.echo(completions.script(claims, shell))
+
+
 for command in (
     cluster_commands.get,
     cluster_commands.list_models,
@@ -37,10 +55,17 @@ for command in (
     cluster_commands.show_history,
     cluster_commands.wait,
     file_commands.lint,
+    file_commands.render,
+    completion,
 ):
     claims.add_command(command)
 
 
 def main() -> None:
     """Run the command that the shell asks for."""
-    claims(prog_name="kubectl claims")
+    claims(prog_name="kubectl claims", complete_var=completions.VARIABLE)
+
+
+def complete_for_kubectl() -> None:
+    """Run as ``kubectl_complete-claims``: write the candidates for the last argument."""
+    click.echo(completions.for_kubectl(claims, sys.argv[1:]), nl=False)

@@ -15,7 +15,6 @@ from kubectl_claims import rules, schema
 from kubectl_claims.objects import Object
 from kubectl_claims.schema import Problem, Schema
 
-NOT_ALL_CHECKED: Final = "some rules were not checked; they are once this is mended"
 _SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 _SUBDOMAIN_MESSAGE: Final = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and"

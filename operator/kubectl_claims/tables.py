@@ -61,3 +61,10 @@ def dump(content: Any, form: str) -> None:
         click.echo(json.dumps(content, indent=2, ensure_ascii=False))
     else:
         click.echo(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120), nl=False)
+
+
+def dump_documents(contents: Iterable[Any]) -> None:
+    """Write YAML documents to stdout."""
+    for content in contents:
+        click.echo("---")
+        dump(content, "yaml")

@@ -9,6 +9,7 @@ import yaml
 from click.testing import CliRunner
 
 from kubectl_claims.cli import claims
+from kubectl_claims.completion import for_kubectl
 from kubectl_claims.options import Duration
 
 ROOT = Path(__file__).parents[3]
@@ -98,3 +99,66 @@ def test_a_duration_of_0_is_none() -> None:
 def test_a_duration_without_unit_is_refused() -> None:
     with pytest.raises(click.BadParameter, match="write numbers with units"):
         Duration().convert("10", None, None)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_a_script_that_it_can_read(shell: str) -> None:
+    result = CliRunner().invoke(claims, ["completion", shell])
+
+    assert result.exit_code == 0
+    assert "_KUBECTL_CLAIMS_COMPLETE" in result.output
+    if shell == "bash":
+        subprocess.run(["bash", "-n"], input=result.output, text=True, check=True)
+
+
+def completed(*words: str) -> list[str]:
+    return for_kubectl(claims, list(words)).splitlines()
+
+
+def test_kubectl_is_told_commands_options_and_files() -> None:
+    assert [line.partition("\t")[0] for line in completed("ex")] == ["explain", ":4"]
+    assert completed("get", "x", "-o", "j") == ["json", ":4"]
+    assert [line.partition("\t")[0] for line in completed("list", "--all")] == ["--all-namespaces", ":4"]
+    assert completed("lint", "") == [":0"]
+
+
+def test_where_no_cluster_answers_no_name_is_offered(tmp_path: Path) -> None:
+    config = kubeconfig(tmp_path, "https://127.0.0.1:9")
+
+    assert completed("get", "--kubeconfig", str(config), "") == [":4"]
+
+
+def on_a_terminal(*arguments: str, **variables: str) -> str:
+    """Return what the command writes to a terminal."""
+    control, terminal = pty.openpty()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT / 'runtimes/contract'}:{ROOT / 'tests'}",
+        "TERM": "xterm",
+        **variables,
+    }
+    code = (
+        "from unit.kubectl_claims.scenes import scene_of; from rollout_builders import NOW, at_rest\n"
+        "from kubectl_claims import tables, tree; tables.show(tree.tree(scene_of(at_rest()), NOW, wide=False))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], env=environment, stdout=terminal, stdin=terminal
+    )
+    os.close(terminal)
+    seen = b""
+    try:
+        while part := os.read(control, 65536):
+            seen += part
+    except OSError:  # So Linux says that the process has closed the terminal.
+        pass
+    os.close(control)
+    assert process.wait() == 0
+    return seen.decode()
+
+
+def test_a_terminal_gets_colours_unless_told_otherwise() -> None:
+    green = "\x1b[32m"
+
+    assert green in on_a_terminal()
+    assert green not in on_a_terminal(NO_COLOR="1")
+    assert "Serving" in on_a_terminal(NO_COLOR="1")
