@@ -75,9 +75,10 @@ def outcomes_of(batch: Batch) -> list[dict[str, Any]]:
     return [outcome("positive", claimId=each["data"]["claimId"]) for each in batch]
 
 
-def test_kill_9_under_load_loses_nothing_acknowledged_and_counts_nothing_twice(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", [3, pytest.param(100, marks=pytest.mark.soak)])
+def test_kill_9_under_load_loses_nothing_acknowledged_and_counts_nothing_twice(tmp_path: Path, rounds: int) -> None:
     tried = 0
-    for number in range(3):
+    for number in range(rounds):
         with running(tmp_path) as service:
             load = Load(service, f"round-{number}")
             load.kill_in_the_middle()
