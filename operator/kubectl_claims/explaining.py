@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from claims_operator.api.outcomes import OUTCOME_METRICS
+from claims_operator.api.outcomes import OUTCOME_METRICS, Labels
 from claims_operator.api.quantities import to_timedelta
 from claims_operator.api.reasons import Reason
 from kubectl_claims import pods
@@ -163,7 +163,8 @@ def _deadlines(scene: Scene, started: dt.datetime | None, now: dt.datetime) -> I
     if rollout.get("progressDeadline") and scene.status.get("reason") != Reason.WAITING_FOR_ACCURACY:
         end = started + to_timedelta(rollout["progressDeadline"])
         yield f"Without readiness and passing errors and latency it is rolled back at {clock_time(end, now)}."
-    for metric in OUTCOME_METRICS:
+    is_selective = scene.spec.get("feedback", {}).get("labels") == Labels.SELECTIVE
+    for metric in () if is_selective else OUTCOME_METRICS:
         deadline = (analysis.get(metric) or {}).get("deadline")
         if deadline:
             yield f"{metric.capitalize()} has until {clock_time(started + to_timedelta(deadline), now)}."

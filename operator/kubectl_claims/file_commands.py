@@ -1,7 +1,7 @@
 """The commands that need no cluster: lint and render. What they import takes a second, which others need not spend."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -108,7 +108,7 @@ def render(file: Path, *, namespace: str | None, digest: str | None, form: str |
 
     if digest is not None and not rendering.DIGEST.fullmatch(digest):
         raise click.BadParameter(f"{digest!r}: write sha256: and 64 hex digits", param_hint="--digest")
-    children = []
+    children: list[dict[str, Any]] = []
     for document in documents.read_models((file,)):
         verdict = linting.lint(document.content)
         if verdict.problems:

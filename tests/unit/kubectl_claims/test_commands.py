@@ -1,6 +1,10 @@
 """The commands as a shell runs them, without a cluster: usage, help, exit codes, colours."""
 
 import datetime as dt
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -128,8 +132,8 @@ def test_where_no_cluster_answers_no_name_is_offered(tmp_path: Path) -> None:
     assert completed("get", "--kubeconfig", str(config), "") == [":4"]
 
 
-def on_a_terminal(*arguments: str, **variables: str) -> str:
-    """Return what the command writes to a terminal."""
+def on_a_terminal(**variables: str) -> str:
+    """Return what ``get`` writes to a terminal."""
     control, terminal = pty.openpty()
     environment = {
         "PATH": os.environ["PATH"],
@@ -141,9 +145,7 @@ def on_a_terminal(*arguments: str, **variables: str) -> str:
         "from unit.kubectl_claims.scenes import scene_of; from rollout_builders import NOW, at_rest\n"
         "from kubectl_claims import tables, tree; tables.show(tree.tree(scene_of(at_rest()), NOW, wide=False))"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], env=environment, stdout=terminal, stdin=terminal
-    )
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=terminal, stdin=terminal)
     os.close(terminal)
     seen = b""
     try:

@@ -1,4 +1,4 @@
-"""What render shows. That the operator makes just that is tested on an API server (tests/integration/kubectl_claims)."""
+"""What render shows. That the operator makes just that is tested on an API server."""
 
 import json
 from pathlib import Path
