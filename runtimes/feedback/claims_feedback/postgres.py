@@ -152,7 +152,7 @@ class Postgres:
             opened.close()
             raise errors.CannotStart(
                 f"{opened.name} cannot be opened: {_first_line(error)}. The user must be able to create tables in it,"
-                " once; its password belongs into the file named in CLAIMS_FEEDBACK_DATABASE_PASSWORD_FILE."
+                " once; its password belongs in the file that is named in CLAIMS_FEEDBACK_DATABASE_PASSWORD_FILE."
             ) from error
         return opened
 

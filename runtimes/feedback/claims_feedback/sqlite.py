@@ -53,6 +53,11 @@ class Sqlite:
 
         ``max_bytes``: size at which writes fail; 0 for none. A database that is larger already takes no growth.
         """
+        if "://" in path:  # Not repeated: there may be a password in it.
+            raise errors.CannotStart(
+                "CLAIMS_FEEDBACK_DATABASE is the URL of a database that is not known here. Write"
+                " postgresql://user@host:5432/database, or the path of a file for SQLite."
+            )
         try:
             with contextlib.ExitStack() as undone:
                 connection = sqlite3.connect(

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from unit.claims_feedback import postgres_server
 from unit.claims_feedback.feedback_process import TOKEN, Running, running
@@ -70,7 +71,7 @@ def main() -> int:
 
 
 @contextlib.contextmanager
-def _settings(database: str) -> Iterator[dict[str, str]]:
+def _settings(database: str) -> Iterator[dict[str, Any]]:
     if database == "sqlite":
         yield {}
     elif database == "postgres":
@@ -83,7 +84,7 @@ def _settings(database: str) -> Iterator[dict[str, str]]:
 def _measure(service: Running, load: Load) -> list[Sample]:
     senders = Senders(load, port=service.client.base_url.port or 80, token=TOKEN)
     started = time.monotonic()
-    samples = []
+    samples: list[Sample] = []
     print(" ".join(f"{heading:>12}" for heading in HEADINGS))
     senders.start()
     while senders.are_sending:

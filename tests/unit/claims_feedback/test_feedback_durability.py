@@ -232,12 +232,25 @@ def test_a_token_is_rotated_without_a_restart(tmp_path: Path) -> None:
         pytest.param({"token_file": "/nowhere/token"}, "CLAIMS_FEEDBACK_TOKEN_FILE", id="no-token-file"),
         pytest.param({"token_file": "/dev/null"}, "at least 16 characters", id="an-empty-token-file"),
         pytest.param({"database": "/nowhere/feedback.db"}, "/nowhere/feedback.db", id="no-folder-for-the-database"),
+        pytest.param({"database": "mysql://u:word@h/d"}, "postgresql://user@host:5432/", id="another-kind-of-database"),
+        pytest.param({"database": "postgresql://u:wo rd@h:x/d"}, "CLAIMS_FEEDBACK_DATABASE", id="a-url-that-is-none"),
+        pytest.param(
+            {"database": "postgresql://u@127.0.0.1:1/d"}, "the PostgreSQL database d on 127.0.0.1", id="nobody-there"
+        ),
+        pytest.param(
+            {"database": "postgresql://u@h/d", "database_max_bytes": "1"}, "of SQLite only", id="a-limit-for-postgresql"
+        ),
+        pytest.param({"identifiers": "dropped"}, "CLAIMS_FEEDBACK_IDENTIFIERS", id="an-unknown-form-of-identifiers"),
+        pytest.param({"hash_key_file": "/dev/null"}, "at least 16 bytes", id="an-empty-key"),
+        pytest.param({"retention_days": "-1"}, "CLAIMS_FEEDBACK_RETENTION_DAYS", id="deletion-before-arrival"),
         pytest.param({"listen_port": "http"}, "CLAIMS_FEEDBACK_LISTEN_PORT", id="a-port-that-is-no-number"),
         pytest.param({"body_max_bytes": "0"}, "CLAIMS_FEEDBACK_BODY_MAX_BYTES", id="a-body-of-nothing"),
     ],
 )
 def test_what_cannot_work_does_not_start(tmp_path: Path, settings: dict[str, str], sentence: str) -> None:
-    assert sentence in failed_start(tmp_path, **settings)
+    said = failed_start(tmp_path, **settings)
+    assert sentence in said
+    assert "word@" not in said
 
 
 def failed_start(folder: Path, **settings: str) -> str:
