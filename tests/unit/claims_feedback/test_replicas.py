@@ -151,6 +151,31 @@ def test_a_replica_killed_under_load_loses_nothing_and_counts_nothing_twice(
         assert (found["refer"], found["tp"]) == (20 * len(load.tried), 20 * len(load.tried))
 
 
+def test_a_locked_or_read_only_database_is_answered_503(tmp_path: Path, server: PostgresServer) -> None:
+    named = settings_of(server)
+    database = named["database"].rpartition("/")[2]
+    with replica(tmp_path, named | {"database_busy_timeout_seconds": "0.2"}) as service:
+        with server.connect(database) as other:
+            other.execute("BEGIN")
+            other.execute("LOCK TABLE prediction IN SHARE MODE")
+            locked = service.post_events(batch_of("locked"))
+            assert (locked.status_code, locked.headers["retry-after"]) == (503, "5")
+            assert "lock timeout" in locked.json()["error"]
+            other.execute("ROLLBACK")
+            assert service.post_events(batch_of("locked")).json()["duplicates"] == 0
+            # As after a failover, where what was the primary takes no writes.
+            other.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            assert service.post_events(batch_of("read-only")).status_code == 503
+            other.execute("SET default_transaction_read_only = off")
+            other.execute(f"ALTER DATABASE {database} RESET default_transaction_read_only")
+        assert service.post_events(batch_of("read-only")).json()["duplicates"] == 0
+        assert summed(service)["refer"] == 40
+
+
 def test_a_wrong_password_is_said_without_it(tmp_path: Path, server: PostgresServer) -> None:
     (tmp_path / "password").write_text("not-the-password")
     named = settings_of(server)
