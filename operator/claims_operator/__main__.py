@@ -16,6 +16,7 @@ from claims_operator.adapters import clock, credentials
 from claims_operator.adapters.kubernetes import Cluster
 from claims_operator.adapters.prometheus import Prometheus
 from claims_operator.adapters.registry import Registry
+from claims_operator.core.addresses import Address
 from claims_operator.core.credentials import Credentials
 from claims_operator.core.facts import Platform
 from claims_operator.errors import InvalidSettings
@@ -71,6 +72,7 @@ async def run(settings: Settings, kubeconfig: Path | None, stop: asyncio.Event) 
 
 def build_sources(settings: Settings, cluster: Cluster) -> Sources:
     """Put together what Prometheus servers are asked by."""
+    own = Address.parse(settings.prometheus_url)
 
     def connect(address: str, of: Credentials) -> Prometheus:
         return Prometheus(
@@ -79,7 +81,7 @@ def build_sources(settings: Settings, cluster: Cluster) -> Sources:
             timeout_seconds=settings.request_timeout_seconds,
             window_seconds=settings.prometheus_window_seconds,
             replica_labels=settings.prometheus_replica_labels,
-            match_labels=settings.prometheus_match_labels if address == settings.prometheus_url else (),
+            match_labels=settings.prometheus_match_labels if Address.parse(address) == own else (),
         )
 
     return Sources(
