@@ -61,6 +61,7 @@ class Retention:
         """Delete some of what is old, if it is time to; return how many rows."""
         if self.wait_seconds != 0:
             return 0
+        self._next = time.monotonic() + INTERVAL_SECONDS  # A failure is not tried again at once.
         # A row may have come up to the tolerance before it was served, by the sender's clock.
         limit_ms = round((self._now() - self._age - self._clock_tolerance).timestamp() * 1000)
         try:
@@ -68,9 +69,9 @@ class Retention:
             self._database.reclaim()
         except errors.DatabaseUnavailable as error:
             logger.warning("Old rows stay for now: %s.", error)
-            deleted = 0
-        if not deleted:
-            self._next = time.monotonic() + INTERVAL_SECONDS
+            return 0
+        if deleted:
+            self._next = time.monotonic()
         return deleted
 
     def refuse_expired(self, predictions: Sequence[join.Prediction]) -> None:

@@ -14,6 +14,10 @@ RECLAIMED_PAGES = 500
 """Pages that `Sqlite.reclaim` gives back at once, of 4 kB each: it holds up the writer for some milliseconds."""
 
 
+FAULTS_OF_OURS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.InterfaceError)
+"""Errors that asking again cannot mend."""
+
+
 class SqliteStatements:
     """A transaction of a connection."""
 
@@ -87,7 +91,7 @@ class Sqlite:
         except BaseException as error:
             if self._connection.in_transaction:  # SQLite may have rolled back by itself.
                 self._connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, sqlite3.Error) and not isinstance(error, FAULTS_OF_OURS):
                 raise errors.DatabaseUnavailable(str(error)) from error
             raise
 

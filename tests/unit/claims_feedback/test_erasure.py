@@ -238,6 +238,17 @@ def test_old_rows_are_deleted_and_the_totals_stay(databases: Databases) -> None:
     storage.store.close()
 
 
+def test_a_failure_to_delete_is_not_tried_again_at_once(databases: Databases) -> None:
+    named = databases.create()
+    storage = opened(**named, retention_days=1)
+    with storage.store.database.writing() as statements:
+        statements.change("DROP TABLE cohort")
+    with contextlib.suppress(Exception):  # PostgreSQL calls it a fault of ours.
+        storage.retention.delete_batch()
+    assert (storage.retention.wait_seconds or 0) > 60
+    storage.store.close()
+
+
 def test_an_event_that_is_older_than_the_retention_is_refused_by_its_index(databases: Databases) -> None:
     with databases.storage(retention_days=90) as storage:
         sent = [prediction("r1"), prediction("r2", served_at=NOW - dt.timedelta(days=91))]
