@@ -54,6 +54,15 @@ class OneSampleTest:
         """Natural logarithm of the e-value: the mean over the alternatives."""
         return log_mean_exp(self.log_values)
 
+    def tempered(self, dispersion: float) -> float:
+        """Return the log e-value for counts that vary ``dispersion`` (>= 1) times as much as independent events do.
+
+        Each likelihood ratio is raised to the power of 1 / dispersion, as in quasi-likelihood. That is at most
+        ``log_e_value / dispersion``, so where it reaches log(1/alpha), `log_e_value` does too: the exact guarantee is
+        kept, and while events come in bursts there is an asymptotic one.
+        """
+        return log_mean_exp([value / dispersion for value in self.log_values])
+
     def after(self, counts: Counts) -> Self:
         """Return the test after one batch."""
         good = counts.total - counts.bad

@@ -24,6 +24,8 @@ class TwoSampleTest:
     difference stays in the null hypothesis; ``stable_rate`` comes from the past only.
     Guarantee: under the null hypothesis the expected e-value is at most 1 at every look, so
     P(ever log_e_value >= log(1/alpha)) <= alpha. Exact at every sample size.
+    What does not hold from totals alone: events in bursts are not independent (see `ConfidenceSequence` and `tempered`),
+    nor are the outcomes of a few users who always meet the same version (count the first of each, or see `cohorts`).
     """
 
     null_difference: float
@@ -63,6 +65,15 @@ class TwoSampleTest:
     def log_e_value(self) -> float:
         """Natural logarithm of the e-value: the mean over the alternatives."""
         return log_mean_exp(self.log_values)
+
+    def tempered(self, dispersion: float) -> float:
+        """Return the log e-value for counts that vary ``dispersion`` (>= 1) times as much as independent events do.
+
+        Each likelihood ratio is raised to the power of 1 / dispersion, as in quasi-likelihood. That is at most
+        ``log_e_value / dispersion``, so where it reaches log(1/alpha), `log_e_value` does too: the exact guarantee is
+        kept, and while events come in bursts there is an asymptotic one.
+        """
+        return log_mean_exp([value / dispersion for value in self.log_values])
 
     def after(self, batch: Pair, *, stable_rate: float) -> Self:
         """Return the test after one batch of one stratum; ``stable_rate``: stable's rate as it looked before it."""

@@ -2,8 +2,8 @@
 
 The rule (docs of `claims_sequential` name the papers): the candidate is rolled back when the mean of all e-values
 against it, weighted as `terms` says, reaches 1 / (1 - confidence), and promoted when every metric's e-value for "not
-worse than stable by the margin" and for "below the absolute limit" does. Both hold however often one looks, and the
-strata of the comparison are the epochs in which requests were served.
+worse than stable by the margin" and for "below the absolute limit" does (tempered, where events come in bursts). Both
+hold however often one looks, and the strata of the comparison are the epochs in which requests were served.
 """
 
 import math
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from claims_operator.api.outcomes import OUTCOME_METRICS
+from claims_operator.api.outcomes import OUTCOME_METRICS, Labels
 from claims_operator.core import queries, sentences, shown
 from claims_operator.core.absorbing import absorb
 from claims_operator.core.evidence import Evidence, MetricEvidence
@@ -27,7 +27,6 @@ from claims_operator.core.limits import (
     Window,
 )
 from claims_operator.core.proof import wanted
-from claims_operator.core.questions import ACCURACY
 from claims_operator.core.snapshot import Snapshot
 from claims_operator.core.terms import log_sum
 
@@ -121,13 +120,17 @@ def assess(evidence: Evidence, limits: Limits, gate: Gate, window: Window, now: 
                 ),
                 stable_samples=round(metric.total.stable.total),
                 candidate_samples=round(metric.total.candidate.total),
-                query=queries.shown(ACCURACY if metric.question.is_of_outcomes else name, window, limits),
+                query=queries.shown(name, window, limits),
                 message=message,
             )
         )
-    assessments = _with_f1(assessments, evidence, window)
+    assessments = _with_what_is_shown(assessments, evidence, limits, window)
     passed = bool(assessments) and all(assessment.verdict == Verdict.PASS for assessment in assessments)
-    return Analysis(assessments=tuple(assessments), rollback=rollback, passed=passed)
+    return Analysis(
+        assessments=(*assessments, *_unidentified(limits, window)),
+        rollback=rollback,
+        passed=passed,
+    )
 
 
 def _judge(
@@ -144,7 +147,7 @@ def _judge(
         return Verdict.INCONCLUSIVE, evidence.split.mismatch
     log_needed = -math.log(1.0 - limits.confidence)
     claims = wanted(metric, gate, has_stable=window.stable_slot is not None)
-    missing_claims = [claim for claim in claims if claim.test.log_e_value < log_needed]
+    missing_claims = [claim for claim in claims if claim.log_e_value < log_needed]
     seen = sentences.seen(metric, confidence=limits.confidence)
     if missing_claims:
         said = " and ".join(sentences.not_shown(metric, claim, log_needed) for claim in missing_claims)
@@ -152,13 +155,37 @@ def _judge(
     return Verdict.PASS, seen
 
 
-def _with_f1(assessments: list[Assessment], evidence: Evidence, window: Window) -> list[Assessment]:
-    """Return them with the F1 score in the words of the first that is of outcomes."""
-    shares = shown.f1(evidence.outcomes, window)
+def _with_what_is_shown(
+    assessments: list[Assessment], evidence: Evidence, limits: Limits, window: Window
+) -> list[Assessment]:
+    """Return them with what is only shown, in the words of the first that is of outcomes."""
+    said = [shown.f1(evidence.outcomes, window, is_of_sample=limits.labels.is_sample)]
+    if limits.labels is Labels.COMPLETE:
+        said.append(shown.selection(evidence.outcomes))
     first = next((one for one in assessments if one.metric in OUTCOME_METRICS and one.candidate_samples), None)
-    if shares is None or first is None:
+    if first is None:
         return assessments
-    return [replace(one, message=f"{one.message}; {shares}") if one is first else one for one in assessments]
+    message = "; ".join([first.message, *(words for words in said if words is not None)])
+    return [replace(one, message=message) if one is first else one for one in assessments]
+
+
+def _unidentified(limits: Limits, window: Window) -> list[Assessment]:
+    """Return what is asked of outcomes and cannot be known from them."""
+    if limits.labels is not Labels.SELECTIVE:
+        return []
+    return [
+        Assessment(
+            metric=asked.metric,
+            verdict=Verdict.NO_DATA,
+            estimate=None,
+            interval=None,
+            stable_samples=0,
+            candidate_samples=0,
+            query=queries.shown(asked.metric, window, limits),
+            message=f"{asked.metric} {sentences.UNIDENTIFIED}",
+        )
+        for asked in limits.outcomes
+    ]
 
 
 def _last_look(evidence: Evidence, now: datetime) -> str:

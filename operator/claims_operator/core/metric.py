@@ -188,6 +188,16 @@ class MetricEvidence:
         return replace(self, pace=self.pace.after(batch, at, epoch if self.question.is_bursty else None))
 
     @property
+    def dispersion(self) -> float:
+        """How much more the differences vary than those of independent events, at least 1; 1 for outcomes."""
+        return self.comparison.difference.dispersion if self.question.is_bursty else 1.0
+
+    @property
+    def limit_dispersion(self) -> float:
+        """The same for the candidate's rate alone."""
+        return self.comparison.excess.dispersion if self.question.is_bursty else 1.0
+
+    @property
     def estimated_difference(self) -> float | None:
         """Candidate - stable, drawn towards none while there is little data: a normal prior as wide as the margin."""
         difference = self.comparison.difference
@@ -229,10 +239,13 @@ class MetricEvidence:
     def summary(self) -> dict[str, Any]:
         """Return what a ClaimsRollout records of a step."""
         stable, candidate = self.total.stable, self.total.candidate
-        logs = {f"promotionAtMargin{factor:g}": self.promotion_at(factor).log_e_value for factor in MARGIN_FACTORS}
+        logs = {
+            f"promotionAtMargin{factor:g}": self.promotion_at(factor).tempered(self.dispersion)
+            for factor in MARGIN_FACTORS
+        }
         logs |= {claim.value: log_e_value for claim, log_e_value in self.claims()}
         if self.below_limit is not None:
-            logs["belowLimit"] = self.below_limit.log_e_value
+            logs["belowLimit"] = self.below_limit.tempered(self.limit_dispersion)
         difference = self.comparison.difference
         return {
             "stable": {"samples": round(stable.total), "bad": round(stable.bad)},
@@ -245,7 +258,9 @@ class MetricEvidence:
     def to_json(self) -> dict[str, Any]:
         """Return the whole state; `from_json` continues the same tests."""
         data: dict[str, Any] = {
-            "question": [self.question.metric, self.question.margin, self.question.limit],
+            "question": [
+                self.question.metric, self.question.margin, self.question.limit, self.question.is_of_sample
+            ],
             "history": self.history.to_json(),
             "promotion": [test.to_json() for test in self.promotion],
             "comparison": self.comparison.to_json(),
@@ -276,8 +291,8 @@ class MetricEvidence:
         States of before the mixtures and the gross tests go on: the comparison from its sums, the gross tests from
         here, and the damped exact tests of errors and latency, which the mixtures replace, are left behind.
         """
-        metric, margin, limit = data["question"]
-        question = Question(metric=metric, margin=margin, limit=limit)
+        metric, margin, limit, *further = data["question"]
+        question = Question(metric=metric, margin=margin, limit=limit, is_of_sample=bool(further and further[0]))
         fresh = cls.start(question)
         is_exact = not question.is_bursty
         return cls(

@@ -225,7 +225,7 @@ class _Rollout:
         gate = Gate(final=not left, margin_factor=STEP_FACTORS[min(left, len(STEP_FACTORS) - 1)])
         is_long_enough = self.seconds - self.step_began >= step.seconds and self.step_requests >= step.min_requests
         return is_long_enough and all(
-            claim.test.log_e_value >= self.log_needed
+            claim.log_e_value >= self.log_needed
             for metric in self.metrics
             if gate.final or metric.question.metric != ACCURACY
             for claim in wanted(metric, gate, has_stable=True)

@@ -20,6 +20,13 @@ class Wanted:
     test: TwoSampleTest | OneSampleTest
     difference: float | None
     """Largest difference to stable that is to be shown; None for a claim about the limit."""
+    dispersion: float
+    """How much more the counts vary than independent events, at least 1; the evidence is tempered by it."""
+
+    @property
+    def log_e_value(self) -> float:
+        """Natural logarithm of the e-value for the claim."""
+        return self.test.tempered(self.dispersion)
 
 
 def wanted(metric: MetricEvidence, gate: Gate, *, has_stable: bool) -> tuple[Wanted, ...]:
@@ -27,9 +34,10 @@ def wanted(metric: MetricEvidence, gate: Gate, *, has_stable: bool) -> tuple[Wan
     found = []
     if has_stable:
         factor = gate.tested_factor
-        found.append(Wanted(test=metric.promotion_at(factor), difference=factor * metric.question.margin))
+        test, difference = metric.promotion_at(factor), factor * metric.question.margin
+        found.append(Wanted(test=test, difference=difference, dispersion=metric.dispersion))
     if metric.below_limit is not None and (gate.final or not has_stable):
-        found.append(Wanted(test=metric.below_limit, difference=None))
+        found.append(Wanted(test=metric.below_limit, difference=None, dispersion=metric.limit_dispersion))
     return tuple(found)
 
 
@@ -47,8 +55,9 @@ def seconds_to_show(metric: MetricEvidence, claim: Wanted, log_needed: float) ->
         then = now.after(second, stable_rate=metric.history.rate).log_values
     else:
         then = now.after(second.candidate).log_values
-    growth = [new - old for new, old in zip(then, now.log_values, strict=True)]
-    return _seconds_until(now.log_values, growth, log_needed)
+    values = [value / claim.dispersion for value in now.log_values]
+    growth = [new / claim.dispersion - old for new, old in zip(then, values, strict=True)]
+    return _seconds_until(values, growth, log_needed)
 
 
 def _expected_second(metric: MetricEvidence) -> Pair | None:
@@ -71,7 +80,7 @@ def _expected(total: float, rate: float) -> Counts:
     return Counts(total=total, bad=total * rate)
 
 
-def _seconds_until(values: tuple[float, ...], growth: list[float], log_needed: float) -> float:
+def _seconds_until(values: list[float], growth: list[float], log_needed: float) -> float:
     """Return when the mean of ``exp(value + growth * seconds)`` reaches the level; infinity for never."""
 
     def log_e_value(seconds: float) -> float:

@@ -23,6 +23,13 @@ OBSERVATIONS: Final = {
     "recall": "positive outcomes",
 }
 
+UNIDENTIFIED: Final = (
+    "is not identifiable and gates nothing: by spec.feedback.labels (Selective) it depends on the decision which claims"
+    " get an outcome, so two equal versions would seem to differ; have a random sample of claims labelled whatever was"
+    " decided and post it with audit: true (labels: Audited), or post the chance of each label as propensity (labels:"
+    " Propensity)"
+)
+
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
 LONGEST_SECONDS: Final = 365 * DAY
 
@@ -47,7 +54,7 @@ def not_shown(metric: MetricEvidence, claim: Wanted, log_needed: float) -> str:
     else:
         claimed = f"{bad} at most {100 * claim.difference:.3g} points above stable's"
     seconds = seconds_to_show(metric, claim, log_needed)
-    return f"{claimed} ({_strength(claim.test.log_e_value, log_needed)}{_time_left(seconds)})"
+    return f"{claimed} ({_strength(claim.log_e_value, log_needed)}{_time_left(seconds)})"
 
 
 def requests_left(metric: MetricEvidence, counted: float, asked: int) -> str:

@@ -238,9 +238,7 @@ def test_the_time_that_is_said_is_the_time_that_it_takes_when_things_go_on_like_
     for number in range(len(claims)):
         looks = 12
         while (
-            wanted(paced(QUESTION, looks=looks, candidate_bad=candidate_bad), gate, has_stable=True)[
-                number
-            ].test.log_e_value
+            wanted(paced(QUESTION, looks=looks, candidate_bad=candidate_bad), gate, has_stable=True)[number].log_e_value
             < NEEDED
         ):
             looks += 1
@@ -264,7 +262,7 @@ def test_before_there_are_numbers_the_time_cannot_be_said() -> None:
 
 def test_what_is_shown_already_takes_no_time() -> None:
     shown = paced(QUESTION, looks=300, candidate_bad=0.25)
-    claim = Wanted(test=shown.promotion_at(5.0), difference=0.025)
+    claim = Wanted(test=shown.promotion_at(5.0), difference=0.025, dispersion=1.0)
     assert seconds_to_show(shown, claim, NEEDED) == 0
 
 
@@ -294,7 +292,9 @@ def test_a_status_says_what_is_seen_what_is_missing_and_how_long_it_takes() -> N
         traffic.look()
     message = traffic.only().message
     assert message.startswith("failed requests 0 % of 200 requests, stable 0.421 % of 3800; difference -0.42 points, b")
-    assert "not shown yet: failed requests at most 0.5 points above stable's (evidence 2.3 of 20, about 7 min" in message
+    assert (
+        "not shown yet: failed requests at most 0.5 points above stable's (evidence 2.3 of 20, about 7 min" in message
+    )
     assert message.endswith("more at the present rate)")
     assert traffic.only(Gate(final=True, min_requests=500)).message == (
         "200 of the 500 requests that the step asks for were counted, about 3 min more at the present rate"

@@ -110,14 +110,16 @@ def test_late_label_trap() -> None:
 # Overdispersion and rare events -------------------------------------------------------------------------------------
 
 
-def bursts(rng: random.Random, *, cv: float, rate: float = 0.005, look_seconds: int = 30) -> Callable[[int], Pair]:
+def bursts(
+    rng: random.Random, *, cv: float, rates: tuple[float, float] = (0.005, 0.005), look_seconds: int = 30
+) -> Callable[[int], Pair]:
     """Return looks of 20 requests/s at equal weights; each version's rate is another one from minute to minute."""
-    rates = [rate, rate]
+    present = list(rates)
 
     def look(number: int) -> Pair:
         if (number * look_seconds) % 60 == 0:
-            rates[:] = [rate * (rng.gammavariate(cv**-2, cv**2) if cv else 1.0) for _ in rates]
-        stable, candidate = (draw(rng, 10 * look_seconds, min(each, 1.0)) for each in rates)
+            present[:] = [rate * rng.gammavariate(cv**-2, cv**2) for rate in rates]
+        stable, candidate = (draw(rng, 10 * look_seconds, min(rate, 1.0)) for rate in present)
         return Pair(stable=stable, candidate=candidate)
 
     return look
@@ -143,6 +145,21 @@ def test_overdispersion_trap() -> None:
 
     assert crossings(30, exact) >= 5
     assert crossings(30, shipped) <= 2
+
+
+def test_overdispersion_trap_of_promotion() -> None:
+    """Bursts promote a candidate that is worse by the margin as well, unless the evidence for it is tempered."""
+
+    def run(rng: random.Random, *, is_tempered: bool) -> float:
+        worse_by_margin, metric, largest = bursts(rng, cv=1.0, rates=(0.005, 0.010)), MetricEvidence.start(ERRORS), 0.0
+        metric = metric.seeded(Counts(total=1_000, bad=5))
+        for number in range(200):
+            metric = metric.after(worse_by_margin(number), 1, seconds=30.0)
+            largest = max(largest, metric.promotion_at(1.0).tempered(metric.dispersion if is_tempered else 1.0))
+        return largest
+
+    assert crossings(40, lambda rng: run(rng, is_tempered=False)) >= 8
+    assert crossings(40, lambda rng: run(rng, is_tempered=True)) <= 4
 
 
 @pytest.mark.parametrize("rate", [0.0002, 0.0006, 0.005])

@@ -174,6 +174,16 @@ def test_before_the_first_batch_the_e_value_is_one_whatever_the_weights() -> Non
     assert promotion(0.02).log_e_value == 0
 
 
+@settings(max_examples=60, deadline=None)
+@given(logs=st.lists(st.floats(-300, 300), min_size=3, max_size=3), dispersion=st.floats(1, 50))
+def test_tempered_evidence_is_never_more_than_the_exact_one_divided_by_the_dispersion(
+    logs: list[float], dispersion: float
+) -> None:
+    test = TwoSampleTest(null_difference=0.0, effects=(0.1, 0.2, 0.3), log_values=tuple(logs))
+    assert test.tempered(dispersion) <= test.log_e_value / dispersion + 1e-9
+    assert test.tempered(1.0) == test.log_e_value
+
+
 def test_no_data_changes_nothing() -> None:
     assert promotion(0.02).after(Pair(), stable_rate=0.1) == promotion(0.02)
 
