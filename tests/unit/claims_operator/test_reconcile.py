@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rollout_builders import (
     GONE,
@@ -277,6 +277,7 @@ def any_facts(draw: st.DrawFn) -> Facts:
     )
 
 
+@settings(deadline=None)
 @given(any_facts())
 def test_nothing_is_promoted_that_did_not_pass(facts: Facts) -> None:
     if isinstance(reconcile(facts).decision, Promote):
@@ -287,6 +288,7 @@ def test_nothing_is_promoted_that_did_not_pass(facts: Facts) -> None:
         assert facts.status.candidate.step == 3
 
 
+@settings(deadline=None)
 @given(any_facts())
 def test_weight_never_rises_without_replicas(facts: Facts) -> None:
     before, after = facts.status, reconcile(facts).status
@@ -298,6 +300,7 @@ def test_weight_never_rises_without_replicas(facts: Facts) -> None:
         assert facts.revisions["new"].ready
 
 
+@settings(deadline=None)
 @given(any_facts())
 def test_what_is_finished_never_moves_again(facts: Facts) -> None:
     outcome = reconcile(facts)

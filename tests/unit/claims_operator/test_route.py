@@ -4,7 +4,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rollout_builders import (
     GONE,
@@ -157,6 +157,7 @@ class Played:
         return routed(programmed=self.programmed == self.applied, revisions=seen.revisions)
 
 
+@settings(deadline=None)
 @given(histories())
 def test_every_rule_has_two_backends_with_weight_that_share_a_million_as_recorded(turns: list[Turn]) -> None:
     played = Played(status=ClaimsModelStatus())
@@ -184,6 +185,7 @@ def test_every_rule_has_two_backends_with_weight_that_share_a_million_as_recorde
             assert {name for name, _ in backends} == set(percents)
 
 
+@settings(deadline=None)
 @given(histories())
 def test_a_revision_keeps_its_slot_while_it_serves(turns: list[Turn]) -> None:
     played = Played(status=ClaimsModelStatus())
@@ -197,6 +199,7 @@ def test_a_revision_keeps_its_slot_while_it_serves(turns: list[Turn]) -> None:
         assert {name: before[name] for name in stays} == {name: after[name] for name in stays}
 
 
+@settings(deadline=None)
 @given(histories())
 def test_pods_go_only_when_the_gateway_has_let_go_of_them(turns: list[Turn]) -> None:
     """A revision that took requests is deleted no sooner than the drain time after the gateway left it out."""
