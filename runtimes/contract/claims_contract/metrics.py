@@ -8,6 +8,11 @@ PREDICTIONS_TOTAL: Final = "claims_predictions_total"
 OUTCOMES_TOTAL: Final = "claims_outcomes_total"
 """Counter of first outcomes that are evidence, by `STRATUM_LABELS` and ``result`` (tp, fp, tn, fn)."""
 
+REPRESENTATIVE_OUTCOMES_TOTAL: Final = "claims_representative_outcomes_total"
+"""Counter of first outcomes by which a random sample of all predictions can be judged, by `STRATUM_LABELS` and
+``result``: those of an audit, and those that are left of outcomes with a known propensity. They are in `OUTCOMES_TOTAL`
+too, where another outcome of the prediction may have been the first."""
+
 CORRECTIONS_TOTAL: Final = "claims_outcome_corrections_total"
 """Counter of later outcomes that differ from the first, by `STRATUM_LABELS`. They change no other total."""
 

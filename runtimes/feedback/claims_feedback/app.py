@@ -33,7 +33,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from claims_contract import events
-from claims_feedback import access, answers, bodies, errors, join, logger_events, messages, store
+from claims_feedback import access, admission, answers, bodies, errors, join, logger_events, messages, store
 from claims_feedback.answers import Reason, Refused
 from claims_feedback.logger_intake import LoggerIntake
 from claims_feedback.metrics import Instruments
@@ -139,6 +139,7 @@ class Service:
         if _content_type(request) != "application/json":
             raise answers.unsupported(f"Content-Type is `{_content_type(request)}`. Send `application/json`.")
         outcomes = messages.read_outcomes(await self._body(request), self._clock())
+        admission.check_propensities(outcomes, self._settings.propensity_floor)
         receipt = await self._store("outcome", Job(outcomes=outcomes))
         return answers.json(dataclasses.asdict(receipt))
 
@@ -152,7 +153,7 @@ class Service:
         strata = [
             dataclasses.asdict(totals.stratum)
             | {"predictions": totals.decisions, "outcomes": totals.results, "corrections": totals.corrections}
-            | {"cohortRepeats": totals.cohort_repeats}
+            | {"representativeOutcomes": totals.representative, "cohortRepeats": totals.cohort_repeats}
             | {"testers": {"predictions": totals.tester_predictions, "outcomes": totals.tester_outcomes}}
             for totals in found
         ]

@@ -41,6 +41,8 @@ class StoredPrediction:
     is_cohort_repeat: bool
     """Whether its outcome is no evidence, since its cohort had given some."""
     is_tester: bool
+    is_sampled: bool
+    """Whether it has had a representative outcome."""
     cohort: str | None
     """Its keyed hash; the cohort itself is not stored."""
 
@@ -52,6 +54,8 @@ class StoredOutcome:
     request_id: str | None
     row: int | None
     outcome: join.Outcome
+    is_representative: bool
+    """Whether it is of a random sample of all claims."""
     observed_at: dt.datetime
     received_at: dt.datetime | None
 
@@ -108,7 +112,7 @@ def _find(statements: Statements, by_claim: Subject) -> tuple[list[int], list[Su
 
 def _prediction(values: Row) -> StoredPrediction:
     revision, attempt, epoch, request_id, row, decision, score, served, received, outcome, *flags, cohort = values
-    corrected, is_repeat, is_tester = map(bool, flags)
+    corrected, is_repeat, is_tester, is_sampled = map(bool, flags)
     return StoredPrediction(
         revision=revision,
         attempt=attempt,
@@ -123,16 +127,18 @@ def _prediction(values: Row) -> StoredPrediction:
         corrected=corrected,
         is_cohort_repeat=is_repeat,
         is_tester=is_tester,
+        is_sampled=is_sampled,
         cohort=cohort,
     )
 
 
 def _outcome(values: Row) -> StoredOutcome:
-    _, request_id, row, outcome, observed, received = values
+    _, request_id, row, outcome, is_representative, observed, received = values
     return StoredOutcome(
         request_id=request_id,
         row=row,
         outcome=join.Outcome(outcome),
+        is_representative=bool(is_representative),
         observed_at=_moment(observed),
         received_at=None if received is None else _moment(received),
     )

@@ -12,6 +12,12 @@
   stratum before. Those two kinds have totals of their own. Testers' predictions are kept apart altogether: a claim has
   a first prediction among them and one among the others.
 
+* An outcome is representative when it is of a random sample: of an audit, which takes claims whatever was decided of
+  them, or by its propensity, the known chance that its claim is labelled at all. Of the latter a claim is kept with the
+  chance floor / propensity, so that each claim is labelled and kept with the chance floor, whatever was decided. The
+  first representative outcome of a prediction counts in a total of its own, also where another outcome came before it:
+  otherwise an audit would miss the claims that were investigated anyway.
+
 Without cohorts it follows that totals depend on the order of predictions among themselves and of outcomes among
 themselves, and not on how the two are mixed: an outcome that came before its prediction counts as it would have after
 it. With cohorts the mixture decides which outcome of a cohort is its evidence, and not how many are evidence.
@@ -92,6 +98,10 @@ class ObservedOutcome:
     row: int | None = None
     outcome: Outcome
     observed_at: dt.datetime
+    is_audit: bool = False
+    """Whether the claim was drawn at random to be labelled, whatever was decided of it."""
+    propensity: float | None = None
+    """The chance that this claim would be labelled, in (0, 1]; None where it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +148,18 @@ def relabel(label: Label, arriving: Iterable[Outcome]) -> Label:
         elif later != outcome:
             corrected = True
     return Label(outcome=outcome, corrected=corrected)
+
+
+def is_representative(observed: ObservedOutcome, *, uniform: float, floor: float) -> bool:
+    """Return whether an outcome is of a random sample of all claims.
+
+    ``uniform``: of the claim, in [0, 1), the same each time. ``floor``: the least propensity, in (0, 1]. A claim that
+    is labelled with chance p is kept with chance floor / p, independently of what it turned out to be: so the weights
+    of Horvitz and Thompson (1952), 1 / p, become 1 / floor for all that are kept, and tests of equal weights hold.
+    """
+    if observed.is_audit:
+        return True
+    return observed.propensity is not None and uniform * observed.propensity < floor
 
 
 def standing_of(*, is_tester: bool, cohort_gave_evidence: bool) -> Standing:

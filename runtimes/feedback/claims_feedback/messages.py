@@ -75,6 +75,8 @@ class OutcomeItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel", for
     row: Number | None = None
     outcome: join.Outcome
     observed_at: Moment
+    audit: bool = False
+    propensity: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
 
 
 class OutcomesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -180,6 +182,8 @@ def _outcome(item: OutcomeItem, clock: Clock, where: str) -> join.ObservedOutcom
     names_half_a_row = (item.request_id is None) != (item.row is None)
     if names_claim == names_row or names_half_a_row:
         raise _unacceptable(where, "Expected either `claimId`, or `requestId` and `row`")
+    if item.audit and item.propensity is not None:
+        raise _unacceptable(where, "Expected either `audit`, which is of a random sample, or `propensity`")
     if clock.is_ahead(item.observed_at):
         raise _unacceptable(
             _join_path(where, "observedAt"),
@@ -194,6 +198,8 @@ def _outcome(item: OutcomeItem, clock: Clock, where: str) -> join.ObservedOutcom
         row=item.row,
         outcome=item.outcome,
         observed_at=item.observed_at,
+        is_audit=item.audit,
+        propensity=item.propensity,
     )
 
 

@@ -20,8 +20,8 @@ from claims_feedback.totals import DELAY_EDGES_SECONDS, SCORE_EDGES
 class TotalsCollector(Collector):
     """The totals of the database.
 
-    A stratum has 7 series, all from its first prediction, also at zero; those of cohorts and testers only where there
-    are some. A revision has 13 of its scores, and 14 of its delays from its first outcome.
+    A stratum has 7 series, all from its first prediction, also at zero; those of cohorts, testers and the random sample
+    only where there are some. A revision has 13 of its scores, and 14 of its delays from its first outcome.
     """
 
     def __init__(self, reader: Reader) -> None:
@@ -43,6 +43,9 @@ def _counters(found: Iterable[Totals]) -> tuple[Metric, ...]:
     outcomes = _counter(
         names.OUTCOMES_TOTAL, "First outcomes that are evidence, by how the decision compares with them.", "result"
     )
+    representative = _counter(
+        names.REPRESENTATIVE_OUTCOMES_TOTAL, "First outcomes of a random sample of all predictions.", "result"
+    )
     corrections = _counter(
         names.CORRECTIONS_TOTAL, "Predictions of which a later outcome differed from the first, which still counts."
     )
@@ -59,12 +62,15 @@ def _counters(found: Iterable[Totals]) -> tuple[Metric, ...]:
             predictions.add_metric([*labels, decision.value], count)
         for result, count in totals.results.items():
             outcomes.add_metric([*labels, result.value], count)
+        for result, count in totals.representative.items():
+            if any(totals.representative.values()):
+                representative.add_metric([*labels, result.value], count)
         corrections.add_metric(labels, totals.corrections)
         counts = (totals.cohort_repeats, totals.tester_predictions, totals.tester_outcomes)
         for family, count in zip(families.values(), counts, strict=True):
             if count:
                 family.add_metric(labels, count)
-    return predictions, outcomes, corrections, *families.values()
+    return predictions, outcomes, representative, corrections, *families.values()
 
 
 def _counter(name: str, text: str, *further: str) -> CounterMetricFamily:

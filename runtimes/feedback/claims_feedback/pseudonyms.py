@@ -35,6 +35,11 @@ class Pseudonyms:
         message = "\0".join((kind, *map(str, parts))).encode()
         return base64.urlsafe_b64encode(hmac.digest(self._key, message, "sha256")[:16]).rstrip(b"=").decode()
 
+    def uniform(self, kind: str, *parts: str | int) -> float:
+        """Return a number in [0, 1) that is the same each time; over different words it is distributed evenly."""
+        message = "\0".join((kind, *map(str, parts))).encode()
+        return int.from_bytes(hmac.digest(self._key, message, "sha256")[:6], "big") / 2**48
+
     def claim(self, claim_id: str) -> str:
         """Return a claim id as it is stored."""
         return claim_id if self._identifiers is Identifiers.PLAIN else self.token("claim", claim_id)

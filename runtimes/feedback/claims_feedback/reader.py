@@ -25,6 +25,8 @@ class Totals:
     tester_predictions: int
     tester_outcomes: int
     """First outcomes of testers' predictions."""
+    representative: dict[join.Result, int]
+    """First outcomes of the random sample."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,7 @@ class Reader:
 
 def _totals(row: Row) -> Totals:
     namespace, model, revision, attempt, epoch, *counts = row
-    refer, settle, tp, fp, tn, fn, corrections, cohort_repeats, tester_predictions, tester_outcomes = counts
+    refer, settle, tp, fp, tn, fn, corrections, cohort_repeats, tester_predictions, tester_outcomes, *sample = counts
     return Totals(
         stratum=join.Stratum(namespace=namespace, model=model, revision=revision, attempt=attempt, epoch=epoch),
         decisions={join.Decision.REFER: refer, join.Decision.SETTLE: settle},
@@ -96,4 +98,5 @@ def _totals(row: Row) -> Totals:
         cohort_repeats=cohort_repeats,
         tester_predictions=tester_predictions,
         tester_outcomes=tester_outcomes,
+        representative=dict(zip(join.Result, sample, strict=True)),
     )

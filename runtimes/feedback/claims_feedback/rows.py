@@ -28,11 +28,14 @@ class Candidate:
     label: join.Label = field(default_factory=join.Label)
     is_repeat: bool = False
     """Whether its outcome is no evidence, since its cohort had given some."""
+    is_sampled: bool = False
+    """Whether it has had a representative outcome."""
 
     @classmethod
     def stored(cls, values: Sequence[Any]) -> "Candidate":
         """Return a prediction that is stored. ``values``: of `queries.CANDIDATE_COLUMNS`."""
-        key, stratum_id, revision_id, decision, cohort, is_tester, served_at_ms, outcome, corrected, is_repeat = values
+        key, stratum_id, revision_id, decision, cohort, is_tester, served_at_ms, outcome, *flags = values
+        corrected, is_repeat, is_sampled = map(bool, flags)
         return cls(
             id=key,
             stratum_id=stratum_id,
@@ -41,15 +44,17 @@ class Candidate:
             cohort=cohort,
             is_tester=bool(is_tester),
             served_at_ms=served_at_ms,
-            label=join.Label(outcome=join.Outcome(outcome) if outcome else None, corrected=bool(corrected)),
-            is_repeat=bool(is_repeat),
+            label=join.Label(outcome=join.Outcome(outcome) if outcome else None, corrected=corrected),
+            is_repeat=is_repeat,
+            is_sampled=is_sampled,
         )
 
     @property
-    def label_values(self) -> tuple[str | None, int, int]:
-        """The outcome, whether it was corrected, and whether it is a repeat, as they are stored."""
+    def label_values(self) -> tuple[str | None, int, int, int]:
+        """The outcome, whether it was corrected, is a repeat, and had a representative one, as they are stored."""
         outcome = self.label.outcome
-        return outcome.value if outcome else None, int(self.label.corrected), int(self.is_repeat)
+        flags = int(self.label.corrected), int(self.is_repeat), int(self.is_sampled)
+        return outcome.value if outcome else None, *flags
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +106,13 @@ class OutcomeRow:
     model_id: int
     subject: Subject
     outcome: join.Outcome
+    is_representative: bool
     observed_at_ms: int
+
+    @property
+    def said(self) -> tuple[Subject, join.Outcome, bool]:
+        """What no other outcome says."""
+        return self.subject, self.outcome, self.is_representative
 
     @property
     def subjects(self) -> list[Subject]:
@@ -112,4 +123,5 @@ class OutcomeRow:
         """Return the values of `queries.INSERT_OUTCOME`."""
         names_claim = len(self.subject) == CLAIM_SUBJECT_PARTS
         named = (self.subject[0], None, None) if names_claim else (None, *self.subject[:2])
-        return self.model_id, *named, self.outcome.value, self.observed_at_ms, received_at_ms
+        said = self.outcome.value, int(self.is_representative)
+        return self.model_id, *named, *said, self.observed_at_ms, received_at_ms

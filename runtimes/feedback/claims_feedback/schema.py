@@ -184,6 +184,28 @@ MIGRATIONS: tuple[Migration, ...] = (
             """,
         ),
     ),
+    Migration(
+        description="representative outcomes",
+        statements=(
+            # No outcome of an earlier version said that it was of a random sample.
+            "ALTER TABLE outcome ADD COLUMN is_representative INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE prediction ADD COLUMN is_sampled INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE stratum ADD COLUMN sample_tp INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE stratum ADD COLUMN sample_fp INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE stratum ADD COLUMN sample_tn INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE stratum ADD COLUMN sample_fn INTEGER NOT NULL DEFAULT 0",
+            "DROP INDEX outcome_of_claim",
+            """
+            CREATE UNIQUE INDEX outcome_of_claim ON outcome (claim_id, model_id, outcome, is_representative)
+                WHERE claim_id IS NOT NULL
+            """,
+            "DROP INDEX outcome_of_row",
+            """
+            CREATE UNIQUE INDEX outcome_of_row ON outcome (request_id, row, model_id, outcome, is_representative)
+                WHERE request_id IS NOT NULL
+            """,
+        ),
+    ),
 )
 
 

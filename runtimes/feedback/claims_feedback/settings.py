@@ -80,6 +80,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=lambda field: P
     """How far a sender's clock may run ahead. An outcome observed later than that is refused; an event is kept, with
     the time at which it arrived, since a node with a wrong clock should not lose its predictions."""
 
+    propensity_floor: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.05
+    """Least chance of being labelled that an outcome may name; one that names less is refused. Of the outcomes that
+    name their chance, a share of floor / chance is kept as a random sample, so a low floor leaves few. Change it while
+    no rollout is under way."""
+
     logger_wait_seconds: Annotated[float, msgspec.Meta(ge=0, le=60)] = 2.0
     """How long a response from KServe's logger waits for its request, which names the claims. 0 where the logger sends
     responses only."""

@@ -48,7 +48,7 @@ def open_storage(configured: Settings, *, now: Callable[[], dt.datetime]) -> Sto
         raise
     return Storage(
         name=database.name,
-        store=Store(database, hashes, now=now),
+        store=Store(database, hashes, now=now, propensity_floor=configured.propensity_floor),
         reader=Reader(database, hashes),
         retention=Retention(
             database,

@@ -10,7 +10,7 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from claims_feedback import erasure, join, queries, totals
 from claims_feedback.database import Database, Statements, select_asked
@@ -19,8 +19,14 @@ from claims_feedback.rows import CLAIM_SUBJECT_PARTS, Candidate, OutcomeRow, Pre
 
 Sent = TypeVar("Sent", PredictionRow, OutcomeRow)
 
-Arrival = tuple[Candidate, join.Outcome, int]
-"""A prediction, an outcome of it, and the time in milliseconds at which the outcome came."""
+Said = tuple[join.Outcome, bool]
+"""An outcome, and whether it is of a random sample."""
+
+Arrival = tuple[Candidate, Said, int]
+"""A prediction, what was said of it, and the time in milliseconds at which that came."""
+
+SAMPLE_COHORT: Final = "/sample"
+"""What the token of a cohort ends with that gave evidence of the random sample."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +48,14 @@ class Store:
 
     _statements: Statements
 
-    def __init__(self, database: Database, pseudonyms: Pseudonyms, *, now: Callable[[], dt.datetime]) -> None:
-        """``now`` returns the present, with a time zone."""
+    def __init__(
+        self, database: Database, pseudonyms: Pseudonyms, *, now: Callable[[], dt.datetime], propensity_floor: float
+    ) -> None:
+        """``now`` returns the present, with a time zone. ``propensity_floor``: see `join.is_representative`."""
         self.database = database
         self._pseudonyms = pseudonyms
         self._now = now
+        self._propensity_floor = propensity_floor
         self._ids: dict[tuple[object, ...], int] = {}
         self._ids_of_session = database.sessions
         self._increments = totals.Increments()
@@ -103,7 +112,11 @@ class Store:
         found = self._predictions_of([row.subject for row in new])
         before = {candidate.id: candidate.label_values for each in found.values() for candidate in each}
         labelled, corrections = self._relabel(
-            [(candidate, row.outcome, self._received_at_ms) for row in new for candidate in found[row.subject]]
+            [
+                (candidate, (row.outcome, row.is_representative), self._received_at_ms)
+                for row in new
+                for candidate in found[row.subject]
+            ]
         )
         after = {candidate.id: candidate.label_values for each in found.values() for candidate in each}
         changed = [(*values, key) for key, values in after.items() if values != before[key]]
@@ -147,8 +160,14 @@ class Store:
             subject = (self._pseudonyms.request(observed.request_id), observed.row, model_id)
         else:
             raise ValueError("An outcome names a claim, or a request and a row.")
-        observed_at_ms = _milliseconds(observed.observed_at)
-        return OutcomeRow(model_id=model_id, subject=subject, outcome=observed.outcome, observed_at_ms=observed_at_ms)
+        uniform = self._pseudonyms.uniform("thinning", *subject[:-1])
+        return OutcomeRow(
+            model_id=model_id,
+            subject=subject,
+            outcome=observed.outcome,
+            is_representative=join.is_representative(observed, uniform=uniform, floor=self._propensity_floor),
+            observed_at_ms=_milliseconds(observed.observed_at),
+        )
 
     def _without_erased(self, rows: Sequence[Sent]) -> Sequence[Sent]:
         """Leave out what is of an erased claim."""
@@ -167,8 +186,8 @@ class Store:
     def _without_known(self, rows: Sequence[OutcomeRow]) -> list[OutcomeRow]:
         """Leave out what was said of the same subject before."""
         waiting = self._outcomes_of([row.subject for row in rows])
-        seen = {(subject, outcome) for subject, found in waiting.items() for _, outcome, _ in found}
-        return _first_of_each(rows, [(row.subject, row.outcome) for row in rows], seen)
+        seen = {(subject, *said) for subject, found in waiting.items() for _, said, _ in found}
+        return _first_of_each(rows, [row.said for row in rows], seen)
 
     def _firsts_of_claims(self, rows: Sequence[PredictionRow]) -> list[bool]:
         """Return, for each new prediction in order, whether it is its claim's first in its stratum."""
@@ -186,17 +205,18 @@ class Store:
         subjects = [row.subjects if is_first else [row.row_subject] for row, is_first in zip(rows, firsts, strict=True)]
         waiting = self._outcomes_of([subject for each in subjects for subject in each])
         return [
-            (row.candidate, outcome, received_at_ms)
+            (row.candidate, said, received_at_ms)
             for row, each in zip(rows, subjects, strict=True)
-            for _, outcome, received_at_ms in sorted(found for subject in each for found in waiting[subject])
+            for _, said, received_at_ms in sorted(found for subject in each for found in waiting[subject])
         ]
 
-    def _outcomes_of(self, subjects: Iterable[Subject]) -> Mapping[Subject, list[tuple[int, join.Outcome, int]]]:
-        """Return (id, outcome, time at which it came) of every outcome of these subjects."""
-        found: defaultdict[Subject, list[tuple[int, join.Outcome, int]]] = defaultdict(list)
+    def _outcomes_of(self, subjects: Iterable[Subject]) -> Mapping[Subject, list[tuple[int, Said, int]]]:
+        """Return (id, what was said, time at which it came) of every outcome of these subjects."""
+        found: defaultdict[Subject, list[tuple[int, Said, int]]] = defaultdict(list)
         for sql, keys in _by_kind(subjects, queries.OUTCOMES_OF_CLAIMS, queries.OUTCOMES_OF_ROWS):
-            for outcome_id, *subject, outcome, received_at_ms in select_asked(self._statements, sql, keys):
-                found[tuple(subject)].append((outcome_id, join.Outcome(outcome), received_at_ms))
+            for outcome_id, *subject, outcome, sampled, received_at_ms in select_asked(self._statements, sql, keys):
+                said = join.Outcome(outcome), bool(sampled)
+                found[tuple(subject)].append((outcome_id, said, received_at_ms))
         return found
 
     def _predictions_of(self, subjects: Iterable[Subject]) -> Mapping[Subject, list[Candidate]]:
@@ -212,30 +232,40 @@ class Store:
     def _relabel(self, arrivals: Sequence[Arrival]) -> tuple[int, int]:
         """Give outcomes to predictions, in order; return how many were labelled, and how many corrected."""
         cohorts = [
-            (candidate.stratum_id, candidate.cohort)
+            (candidate.stratum_id, token)
             for candidate, _, _ in arrivals
             if candidate.cohort is not None and not candidate.is_tester
+            for token in (candidate.cohort, candidate.cohort + SAMPLE_COHORT)
         ]
-        gave_evidence = set(select_asked(self._statements, queries.COHORTS_WITH_EVIDENCE, cohorts))
-        new_cohorts = []
+        before = set(select_asked(self._statements, queries.COHORTS_WITH_EVIDENCE, cohorts))
+        gave_evidence = dict.fromkeys(before)
         labelled = corrected = 0
-        for candidate, outcome, received_at_ms in arrivals:
-            before, candidate.label = candidate.label, join.relabel(candidate.label, [outcome])
-            if before.outcome is None:
-                cohort = (candidate.stratum_id, candidate.cohort)
-                standing = join.standing_of(is_tester=candidate.is_tester, cohort_gave_evidence=cohort in gave_evidence)
+        for candidate, (outcome, is_representative), received_at_ms in arrivals:
+            label, candidate.label = candidate.label, join.relabel(candidate.label, [outcome])
+            if label.outcome is None:
+                standing = _standing(candidate, candidate.cohort, gave_evidence)
                 candidate.is_repeat = standing is join.Standing.COHORT_REPEAT
-                if standing is join.Standing.EVIDENCE and candidate.cohort is not None:
-                    gave_evidence.add(cohort)
-                    new_cohorts.append((*cohort, self._received_at_ms))
                 self._count_label(candidate, outcome, standing, received_at_ms)
                 labelled += 1
-            elif candidate.label.corrected and not before.corrected:
+            elif candidate.label.corrected and not label.corrected:
                 if not candidate.is_repeat and not candidate.is_tester:
                     self._increments.counts[candidate.stratum_id, totals.CORRECTIONS] += 1
                 corrected += 1
+            if is_representative and not candidate.is_sampled:
+                candidate.is_sampled = True
+                self._count_representative(candidate, outcome, gave_evidence)
+        new_cohorts = [(*cohort, self._received_at_ms) for cohort in gave_evidence if cohort not in before]
         self._statements.change_each(queries.INSERT_COHORT, new_cohorts)
         return labelled, corrected
+
+    def _count_representative(
+        self, candidate: Candidate, outcome: join.Outcome, gave_evidence: dict[tuple[int, str], None]
+    ) -> None:
+        """Count a first outcome of the random sample, once per cohort: whatever outcomes beside it the cohort had."""
+        token = None if candidate.cohort is None else candidate.cohort + SAMPLE_COHORT
+        if _standing(candidate, token, gave_evidence) is join.Standing.EVIDENCE:
+            result = join.RESULT_OF[candidate.decision, outcome]
+            self._increments.count_representative(candidate.stratum_id, result)
 
     def _count_label(
         self, candidate: Candidate, outcome: join.Outcome, standing: join.Standing, received_at_ms: int
@@ -267,6 +297,15 @@ class Store:
             ((found,),) = self._statements.select(f"SELECT id FROM {table} WHERE {matches}", values)  # noqa: S608
             self._ids[table, *key.values()] = found
         return int(found)
+
+
+def _standing(candidate: Candidate, token: str | None, gave_evidence: dict[tuple[int, str], None]) -> join.Standing:
+    """Return what a first outcome counts as; remember that its cohort, of this token, has given evidence."""
+    cohort = None if token is None else (candidate.stratum_id, token)
+    standing = join.standing_of(is_tester=candidate.is_tester, cohort_gave_evidence=cohort in gave_evidence)
+    if standing is join.Standing.EVIDENCE and cohort is not None:
+        gave_evidence[cohort] = None
+    return standing
 
 
 def _first_of_each(rows: Sequence[Sent], identities: Sequence[object], seen: set[Any]) -> list[Sent]:

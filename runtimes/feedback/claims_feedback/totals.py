@@ -24,7 +24,8 @@ CORRECTIONS: Final = "corrections"
 COHORT_REPEATS: Final = "cohort_repeats"
 TESTER_PREDICTIONS: Final = "tester_predictions"
 TESTER_OUTCOMES: Final = "tester_outcomes"
-"""Columns of a stratum, as are the decisions and the results."""
+SAMPLE: Final = "sample_"
+"""Columns of a stratum, as are the decisions and the results, and the results of the sample with its prefix."""
 
 
 class Increments:
@@ -61,6 +62,10 @@ class Increments:
                 self.counts[stratum_id, COHORT_REPEATS] += 1
             case join.Standing.TESTER:
                 self.counts[stratum_id, TESTER_OUTCOMES] += 1
+
+    def count_representative(self, stratum_id: int, result: join.Result) -> None:
+        """Count a first outcome of the random sample."""
+        self.counts[stratum_id, SAMPLE + result.value] += 1
 
     def write(self, statements: Statements) -> None:
         """Add them to the totals in the database."""

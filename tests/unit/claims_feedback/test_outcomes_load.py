@@ -287,3 +287,50 @@ def test_of_many_bad_rows_the_first_are_listed(folder: Path) -> None:
     assert ended.status == 1
     assert sum(line.startswith("line ") for line in ended.said.splitlines()) == 50
     assert "... and 10 more bad rows." in ended.said
+
+
+def test_a_file_says_which_claims_were_drawn_for_an_audit_or_all_of_them_were(service: Running, folder: Path) -> None:
+    predicted(service, "audit", "C1", "C2", "C3")
+    (folder / "some.csv").write_text(
+        "claimId,outcome,audit,observedAt\nC1,positive,true,2025-11-20T10:00Z\nC2,negative,0,2025-11-20T10:00Z\n"
+    )
+    (folder / "all.csv").write_text("claimId,outcome,observedAt\nC3,positive,2025-11-20T10:00Z\n")
+    named = ("--namespace", "claims", "--model", "audit")
+    assert run(service, "load", folder / "some.csv", *named).status == 0
+    assert sampled(service, "audit") == {"tp": 1, "fp": 0, "tn": 0, "fn": 0}
+    assert run(service, "load", folder / "all.csv", *named, "--audit").status == 0
+    assert sampled(service, "audit") == {"tp": 2, "fp": 0, "tn": 0, "fn": 0}
+    assert results(service, "audit") == {"tp": 2, "fp": 1, "tn": 0, "fn": 0}
+
+
+def sampled(service: Running, model: str) -> dict[str, int]:
+    (stratum,) = service.totals(namespace="claims", model=model)
+    outcomes: dict[str, int] = stratum["representativeOutcomes"]
+    return outcomes
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "sentence"),
+    [
+        ("audit", "perhaps", "audit: `perhaps` is neither true (or 1) nor false (or 0)"),
+        ("propensity", "often", "propensity: `often` is no number above 0, at most 1"),
+        ("propensity", "1.5", "propensity: Expected `float` <= 1.0"),
+        ("propensity", "nan", "propensity: Expected `float` > 0.0"),
+    ],
+)
+def test_a_choice_of_claims_that_cannot_be_is_named(
+    service: Running, folder: Path, column: str, value: str, sentence: str
+) -> None:
+    (folder / "bad.csv").write_text(f"claimId,outcome,{column},observedAt\nC1,positive,{value},2025-11-20T10:00Z\n")
+    ended = run(service, "load", folder / "bad.csv", "--namespace", "claims", "--model", "audit")
+    assert ended.status == 1
+    assert sentence in ended.said
+
+
+def test_a_propensity_below_the_floor_of_the_service_is_named(service: Running, folder: Path) -> None:
+    (folder / "low.csv").write_text("claimId,outcome,propensity,observedAt\nC1,positive,0.01,2025-11-20T10:00Z\n")
+    ended = run(
+        service, "load", folder / "low.csv", "--namespace", "claims", "--model", "audit", "--skip-bad-rows"
+    )  # fmt: skip
+    assert ended.status == 1
+    assert "Expected at least 0.05, got 0.01" in ended.said

@@ -123,3 +123,18 @@ def test_what_is_read_is_the_same_after_the_database_was_opened_again(databases:
     storage = opened(**named)
     assert (storage.reader.totals(), storage.reader.scores(), storage.reader.delays()) == before
     storage.store.close()
+
+
+def test_outcomes_of_the_random_sample_are_shown_apart_and_only_where_there_are_some(databases: Databases) -> None:
+    with databases.storage() as storage:
+        store(storage, [[prediction("r1", claim_id="C1"), outcome(POSITIVE, claim_id="C1")]])
+        assert series(storage, names.REPRESENTATIVE_OUTCOMES_TOTAL) == {}
+        store(storage, [[outcome(POSITIVE, claim_id="C1", is_audit=True)]])
+        of_stratum = ("a1", "1", "1")
+        assert series(storage, names.REPRESENTATIVE_OUTCOMES_TOTAL) == {
+            (*of_stratum, "tp"): 1,
+            (*of_stratum, "fp"): 0,
+            (*of_stratum, "tn"): 0,
+            (*of_stratum, "fn"): 0,
+        }
+        assert series(storage, names.OUTCOMES_TOTAL)[*of_stratum, "tp"] == 1

@@ -175,6 +175,7 @@ def _read_text(path: Path, option: str) -> str:
 def _mapping(options: argparse.Namespace) -> RowMapping:
     columns = dict(_column(text) for text in options.column)
     constants = {"namespace": options.namespace, "model": options.model, "observedAt": options.observed_at}
+    constants["audit"] = "true" if options.audit else None
     plain = RowMapping()
     positive = frozenset(text.lower() for text in options.positive) or plain.positive
     negative = frozenset(text.lower() for text in options.negative) or plain.negative
@@ -248,6 +249,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--namespace", help="of the ClaimsModel, where no column says it")
     parser.add_argument("--model", help="name of the ClaimsModel, where no column says it")
     parser.add_argument("--observed-at", help="moment of all outcomes, where no column says it")
+    parser.add_argument("--audit", action="store_true", help="all claims were drawn at random, whatever was decided")
     parser.add_argument("--column", action="append", default=[], metavar="FIELD=COLUMN", help="e.g. claimId=claim_no")
     parser.add_argument("--positive", action="append", default=[], metavar="VALUE", help="of the outcome's column")
     parser.add_argument("--negative", action="append", default=[], metavar="VALUE", help="of the outcome's column")

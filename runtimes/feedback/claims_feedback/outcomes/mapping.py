@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from claims_feedback import errors, messages
 from claims_feedback.join import Outcome
 
-FIELDS: Final = ("namespace", "model", "claimId", "requestId", "row", "outcome", "observedAt")
+FIELDS: Final = ("namespace", "model", "claimId", "requestId", "row", "outcome", "observedAt", "audit", "propensity")
 """Fields of an outcome, as the REST interface names them; a column may have the name in snake case too."""
 
 Item = dict[str, Any]
@@ -69,6 +69,10 @@ class RowMapping:
             item["observedAt"] = self._moment(said["observedAt"]).isoformat()
         if "row" in item:
             item["row"] = _number(item["row"])
+        if "audit" in item:
+            item["audit"] = _truth(item["audit"])
+        if "propensity" in item:
+            item["propensity"] = _share(item["propensity"])
         try:
             messages.check_outcome(item, clock)
         except errors.Unacceptable as error:
@@ -121,6 +125,20 @@ def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 10:
         raise Unreadable(f"row: `{text[:100]}` is no number from 0")
     return int(text)
+
+
+def _truth(text: str) -> bool:
+    said = text.lower()
+    if said not in ("true", "1", "false", "0"):
+        raise Unreadable(f"audit: `{text[:100]}` is neither true (or 1) nor false (or 0)")
+    return said in ("true", "1")
+
+
+def _share(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise Unreadable(f"propensity: `{text[:100]}` is no number above 0, at most 1") from error
 
 
 def _text(name: str, value: object) -> str:
