@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 
+from claims_operator.api.outcomes import Labels
 from claims_operator.core.analysis import (
     AccuracyLimits,
     Analysis,
@@ -42,7 +43,7 @@ ACCURACY = AccuracyLimits(margin=0.05, min=0.7)
 class Traffic:
     """A gateway and a feedback service that count, and a Prometheus that has scraped them just now."""
 
-    def __init__(self, **asked: ErrorLimits | LatencyLimits | OutcomeLimits | float) -> None:
+    def __init__(self, **asked: ErrorLimits | LatencyLimits | OutcomeLimits | Labels | float) -> None:
         self.limits = Limits(**({"confidence": 0.95, "interval_seconds": 30.0} | asked))  # type: ignore[arg-type]
         self.window = Window(
             namespace="claims", name="claim-risk", attempt=2, epoch=1, stable_slot=STABLE, candidate_slot=CANDIDATE,

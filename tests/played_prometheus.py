@@ -57,7 +57,7 @@ class PlayedPrometheus:
             return success(scalar(now))
         if query == queries.latency_edges():
             return success(vector(*(({"le": f"{edge:g}"}, (now, "1")) for edge in EDGES)))
-        if query.startswith(f'{{__name__="{metrics.OUTCOMES_TOTAL}"'):
+        if query.startswith(f'{{__name__=~"{metrics.OUTCOMES_TOTAL}|'):
             return success(self._matrix([(self._outcome(*key), value) for key, value in self.traffic.outcomes.items()]))
         if query.startswith("{__name__=~"):
             found = [(self._series(*key), value) for key, value in self.traffic.counted.items()]

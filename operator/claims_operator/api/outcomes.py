@@ -1,5 +1,6 @@
-"""What a ClaimsModel asks of outcomes: gates on accuracy, precision and recall."""
+"""What a ClaimsModel asks of outcomes: gates on accuracy, precision and recall, and which outcomes are evidence."""
 
+from enum import StrEnum
 from typing import Final
 
 from pydantic import Field
@@ -9,6 +10,24 @@ from claims_operator.api.quantities import Duration, Margin, Share
 
 OUTCOME_METRICS: Final = ("accuracy", "precision", "recall")
 """Fields of spec.analysis that are judged from outcomes, in the order in which they are shown."""
+
+
+class Labels(StrEnum):
+    """Which claims get an outcome, and so which outcomes are evidence."""
+
+    COMPLETE = "Complete"
+    """Every claim, sooner or later: every outcome is evidence."""
+    AUDITED = "Audited"
+    """A random sample, whatever was decided: outcomes of the audit are evidence."""
+    PROPENSITY = "Propensity"
+    """By a chance that each outcome names: a random sample of them is evidence."""
+    SELECTIVE = "Selective"
+    """By what was decided, in a way that nobody knows: no outcome is evidence."""
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether outcomes of a random sample are evidence, and others are not."""
+        return self in (Labels.AUDITED, Labels.PROPENSITY)
 
 
 class OutcomeGate(ApiModel):

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from claims_operator.api.base import DNS_LABEL, ApiModel, config
-from claims_operator.api.outcomes import OUTCOME_METRICS, Accuracy, OutcomeGate, Precision, Recall
+from claims_operator.api.outcomes import OUTCOME_METRICS, Accuracy, Labels, OutcomeGate, Precision, Recall
 from claims_operator.api.quantities import (
     BaseUrl,
     Confidence,
@@ -346,6 +346,13 @@ class Feedback(ApiModel):
     """Whether predictions are stored, to be joined with outcomes."""
 
     enabled: bool = Field(default=True, description="Send one event per prediction to the feedback service.")
+    labels: Labels = Field(
+        default=Labels.COMPLETE,
+        description="Which claims get an outcome. Complete: every one, sooner or later. Audited: outcomes posted with"
+        " audit: true, of claims drawn at random, are evidence. Propensity: each outcome names the chance that its"
+        " claim is labelled. Selective: by what was decided, in a way that nobody knows; then accuracy, precision and"
+        " recall cannot be compared, are shown so, and gate nothing.",
+    )
 
 
 class ClaimsModelSpec(ApiModel):

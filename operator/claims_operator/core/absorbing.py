@@ -97,16 +97,16 @@ def _split(evidence: Evidence, window: Window, deltas: Mapping[Source, float]) -
 def _absorb_outcomes(evidence: Evidence, snapshot: Snapshot, window: Window) -> Evidence:
     totals = snapshot.outcomes.get((window.namespace, window.name), ())
     grown, seen = counting.new_outcomes(totals, evidence.outcomes, window)
-    newest = max((total.at for total in totals), default=None)
 
     def absorbed(metric: MetricEvidence) -> MetricEvidence:
         if not metric.question.is_of_outcomes:
             return metric
-        name = metric.question.metric
+        question = metric.question
+        newest = counting.newest_outcome(question, totals)
         metric = replace(metric, last_at=metric.last_at if newest is None else newest)
-        metric = metric.seeded(counting.outcomes_before(name, totals, window))
+        metric = metric.seeded(counting.outcomes_before(question, totals, window))
         whole = Pair()
-        for epoch, batch in counting.outcome_batches(name, grown, window).items():
+        for epoch, batch in counting.outcome_batches(question, grown, window).items():
             metric, whole = metric.after(batch, epoch), whole + batch
         return metric if newest is None else metric.paced(whole, newest, window.epoch)
 

@@ -6,9 +6,10 @@ from claims_operator.core import queries
 from claims_operator.core.counters import Source
 from claims_operator.core.limits import Window
 from claims_operator.core.metric import Trouble
-from claims_operator.core.questions import ACCURACY, ERRORS, PRECISION, RECALL
+from claims_operator.core.questions import ACCURACY, ERRORS, PRECISION, RECALL, Question
 from claims_operator.core.snapshot import (
     INFINITE_EDGE,
+    SAMPLE,
     Backend,
     Counter,
     OutcomeTotal,
@@ -142,10 +143,15 @@ def trouble_with_latency(edges: tuple[float, ...], threshold_milliseconds: int) 
     )
 
 
-def outcomes_before(metric: str, totals: Iterable[OutcomeTotal], window: Window) -> Counts:
+def newest_outcome(question: Question, totals: Iterable[OutcomeTotal]) -> float | None:
+    """Return when the newest total was scraped that counts for a question; None where there is none."""
+    return max((total.at for total in totals if total.result.startswith(SAMPLE) == question.is_of_sample), default=None)
+
+
+def outcomes_before(question: Question, totals: Iterable[OutcomeTotal], window: Window) -> Counts:
     """Return stable's outcomes of other attempts."""
     return _outcomes(
-        metric,
+        question,
         [
             (total.result, total.value)
             for total in totals
@@ -175,20 +181,23 @@ def new_outcomes(
     return grown, highest
 
 
-def outcome_batches(metric: str, grown: Growth, window: Window) -> dict[int, Pair]:
-    """Return what a metric counts of new outcomes, by epoch."""
+def outcome_batches(question: Question, grown: Growth, window: Window) -> dict[int, Pair]:
+    """Return what a question counts of new outcomes, by epoch."""
     return {
         epoch: Pair(
-            stable=_outcomes(metric, grown.get((epoch, window.stable_revision or ""), ())),
-            candidate=_outcomes(metric, grown.get((epoch, window.candidate_revision), ())),
+            stable=_outcomes(question, grown.get((epoch, window.stable_revision or ""), ())),
+            candidate=_outcomes(question, grown.get((epoch, window.candidate_revision), ())),
         )
         for epoch in sorted({epoch for epoch, _ in grown})
     }
 
 
-def _outcomes(metric: str, counts: Iterable[tuple[str, float]]) -> Counts:
+def _outcomes(question: Question, counts: Iterable[tuple[str, float]]) -> Counts:
+    prefix = SAMPLE if question.is_of_sample else ""
+    rights = {prefix + result for result in RIGHT_RESULTS[question.metric]}
+    wrongs = {prefix + result for result in WRONG_RESULTS[question.metric]}
     right = bad = 0.0
     for result, count in counts:
-        right += count if result in RIGHT_RESULTS[metric] else 0.0
-        bad += count if result in WRONG_RESULTS[metric] else 0.0
+        right += count if result in rights else 0.0
+        bad += count if result in wrongs else 0.0
     return Counts(total=right + bad, bad=bad)

@@ -46,6 +46,7 @@ def limits(spec: ClaimsModelSpec) -> Limits:
         accuracy=_outcome_limits(AccuracyLimits, analysis.accuracy),
         precision=_outcome_limits(PrecisionLimits, analysis.precision),
         recall=_outcome_limits(RecallLimits, analysis.recall),
+        labels=spec.feedback.labels,
     )
 
 

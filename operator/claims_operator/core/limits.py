@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Final
 
+from claims_operator.api.outcomes import Labels
+
 MARGIN_FACTORS: Final = (5.0, 3.0, 2.0, 1.0)
 """Margins that are tested, as multiples of a metric's own: steps may ask for the wide ones, promotion for 1."""
 
@@ -94,10 +96,11 @@ class Limits:
     accuracy: AccuracyLimits | None = None
     precision: PrecisionLimits | None = None
     recall: RecallLimits | None = None
+    labels: Labels = Labels.COMPLETE
 
     @property
     def outcomes(self) -> tuple[OutcomeLimits, ...]:
-        """What is tested by outcomes, in the order in which it is shown."""
+        """What is asked of outcomes, in the order in which it is shown. With `Labels.SELECTIVE` none is tested."""
         return tuple(limits for limits in (self.accuracy, self.precision, self.recall) if limits is not None)
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from claims_operator.api import names
+from claims_operator.api.outcomes import Labels
 from claims_operator.api.quantities import to_timedelta
 from claims_operator.api.status import OwnMetricRecord
 from claims_operator.api.v1alpha1 import PLACEHOLDERS, ClaimsModelSpec, OwnMetric
@@ -262,8 +263,9 @@ def joined(analysis: Analysis, spec: ClaimsModelSpec, records: tuple[OwnMetricRe
 
 
 def optional_names(spec: ClaimsModelSpec) -> frozenset[str]:
-    """Return the metrics that nothing waits for."""
-    return frozenset(metric.name for metric in spec.analysis.metrics if not metric.required)
+    """Return the metrics that nothing waits for: those that are not required, and those that cannot be identified."""
+    unidentified = spec.analysis.outcome_gates if spec.feedback.labels is Labels.SELECTIVE else {}
+    return frozenset(metric.name for metric in spec.analysis.metrics if not metric.required) | unidentified.keys()
 
 
 def _assessment(metric: OwnMetric, record: OwnMetricRecord | None, window: Window) -> Assessment:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from claims_contract import metrics
+from claims_operator.api.outcomes import OUTCOME_METRICS
 from claims_operator.core.limits import Limits, Window
 from claims_operator.core.snapshot import Scope
 
@@ -97,13 +98,17 @@ def grpc_answers(scope: Scope, *, window_seconds: int, match_labels: MatchLabels
     return f"sum without (__name__, {', '.join(GRPC_METHOD_LABELS)}) ({by_status})"
 
 
+OUTCOME_TOTALS: Final = (metrics.OUTCOMES_TOTAL, metrics.REPRESENTATIVE_OUTCOMES_TOTAL, metrics.PREDICTIONS_TOTAL)
+"""Predictions tell which share of them got an outcome."""
+
+
 def outcome_totals(scope: Scope, *, window_seconds: int, match_labels: MatchLabels = ()) -> str:
     """Return the query for the outcomes of many ClaimsModels: raw samples of the last ``window_seconds``."""
     models = ""
     if scope.models is not None:
         namespaces, names = ("|".join(sorted(set(words))) for words in zip(*scope.models, strict=True))
         models = f',model_namespace=~"{namespaces}",model_name=~"{names}"'
-    return f'{{__name__="{metrics.OUTCOMES_TOTAL}"{models}{_matched(match_labels)}}}[{window_seconds}s]'
+    return f'{{__name__=~"{"|".join(OUTCOME_TOTALS)}"{models}{_matched(match_labels)}}}[{window_seconds}s]'
 
 
 def latency_edges(match_labels: MatchLabels = ()) -> str:
@@ -126,10 +131,11 @@ def shown_latency(window: Window, threshold_milliseconds: int) -> str:
     return f'sum by ({CLUSTER_LABEL}, le) ({REQUEST_TIME_BUCKET}{{{CLUSTER_LABEL}=~"{_clusters(window)}",le=~"{le}"}})'
 
 
-def shown_accuracy(window: Window) -> str:
-    """Return the query that shows a person the counters behind `accuracy`."""
+def shown_outcomes(window: Window, *, is_of_sample: bool) -> str:
+    """Return the query that shows a person the counters behind `accuracy`, `precision` and `recall`."""
+    name = metrics.REPRESENTATIVE_OUTCOMES_TOTAL if is_of_sample else metrics.OUTCOMES_TOTAL
     return (
-        f"max by (revision, epoch, result) ({metrics.OUTCOMES_TOTAL}"
+        f"max by (revision, epoch, result) ({name}"
         f'{{model_namespace="{window.namespace}",model_name="{window.name}",attempt="{window.attempt}"}})'
     )
 
@@ -138,7 +144,9 @@ def shown(metric: str, window: Window, limits: Limits) -> str:
     """Return the query that shows a person the counters behind a metric."""
     if metric == "latency" and limits.latency is not None:
         return shown_latency(window, limits.latency.threshold_milliseconds)
-    return shown_accuracy(window) if metric == "accuracy" else shown_errors(window)
+    if metric in OUTCOME_METRICS:
+        return shown_outcomes(window, is_of_sample=limits.labels.is_sample)
+    return shown_errors(window)
 
 
 def _clusters(window: Window) -> str:

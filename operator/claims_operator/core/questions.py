@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from claims_operator.api.outcomes import OUTCOME_METRICS
+from claims_operator.api.outcomes import OUTCOME_METRICS, Labels
 from claims_operator.core.limits import MARGIN_FACTORS, Limits
 from claims_sequential import OneSampleTest, TwoSampleTest
 
@@ -42,6 +42,8 @@ class Question:
     """Largest acceptable difference candidate - stable of the rate of bad events."""
     limit: float | None
     """Largest acceptable rate of bad events of the candidate; None for no such limit."""
+    is_of_sample: bool = False
+    """Whether only outcomes of the random sample are counted."""
 
     @property
     def is_of_outcomes(self) -> bool:
@@ -77,9 +79,11 @@ def questions(limits: Limits) -> tuple[Question, ...]:
     if limits.latency is not None:
         slow = _complement(limits.latency.min_fraction_under)
         found.append(Question(metric=LATENCY, margin=limits.latency.margin, limit=slow))
-    for asked in limits.outcomes:
+    for asked in () if limits.labels is Labels.SELECTIVE else limits.outcomes:
         wrong = None if asked.min is None else _complement(asked.min)
-        found.append(Question(metric=asked.metric, margin=asked.margin, limit=wrong))
+        found.append(
+            Question(metric=asked.metric, margin=asked.margin, limit=wrong, is_of_sample=limits.labels.is_sample)
+        )
     return tuple(found)
 
 

@@ -9,10 +9,11 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from claims_contract import metrics
+from claims_contract import metrics, tensors
 from claims_operator.core import queries
 from claims_operator.core.snapshot import (
     INFINITE_EDGE,
+    SAMPLE,
     Backend,
     Counter,
     OutcomeTotal,
@@ -160,13 +161,13 @@ def read_outcomes(found: Iterable[Series]) -> dict[tuple[str, str], tuple[Outcom
     """Replicas of the feedback service show the same totals; one may lag behind, so the largest is right."""
     largest: dict[tuple[str, ...], Series] = {}
     for series in found:
-        identity = tuple(series.labels.get(name, "") for name in (*metrics.STRATUM_LABELS, "result"))
+        identity = (*(series.labels.get(name, "") for name in metrics.STRATUM_LABELS), _outcome_kind(series.labels))
         other = largest.get(identity)
         if other is None or series.value > other.value:
             largest[identity] = series
     totals: dict[tuple[str, str], list[OutcomeTotal]] = {}
     for (namespace, model, revision, attempt, epoch, result), series in largest.items():
-        if not attempt.isdecimal() or not epoch.isdecimal() or result not in metrics.RESULTS:
+        if not attempt.isdecimal() or not epoch.isdecimal() or not result:
             continue
         total = OutcomeTotal(
             revision=revision,
@@ -178,6 +179,16 @@ def read_outcomes(found: Iterable[Series]) -> dict[tuple[str, str], tuple[Outcom
         )
         totals.setdefault((namespace, model), []).append(total)
     return {key: tuple(its) for key, its in totals.items()}
+
+
+def _outcome_kind(labels: Mapping[str, str]) -> str:
+    """Return what a total of the feedback service counts; empty where that is nothing we know."""
+    name, result, decision = (labels.get(label, "") for label in ("__name__", "result", "decision"))
+    if name == metrics.PREDICTIONS_TOTAL:
+        return decision if decision in (tensors.REFER, tensors.SETTLE) else ""
+    if result not in metrics.RESULTS:
+        return ""
+    return SAMPLE + result if name == metrics.REPRESENTATIVE_OUTCOMES_TOTAL else result
 
 
 def read_edges(found: Iterable[Series]) -> tuple[float, ...]:

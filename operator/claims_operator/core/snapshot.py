@@ -47,15 +47,20 @@ class Counter:
     """When it was scraped, in seconds since 1970."""
 
 
+SAMPLE = "sample-"
+"""What the kind of a total of the random sample begins with."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class OutcomeTotal:
-    """Outcomes of one revision, stratum and result; the largest over the feedback service's replicas."""
+    """Predictions or outcomes of one revision, stratum and kind; the largest over the feedback service's replicas."""
 
     revision: str
     attempt: int
     epoch: int
     result: str
-    """One of claims_contract.metrics.RESULTS."""
+    """One of claims_contract.metrics.RESULTS, with `SAMPLE` before it for the random sample alone; of predictions the
+    decision, ``refer`` or ``settle``."""
     value: float
     at: float
     """When it was scraped, in seconds since 1970."""
