@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from kubectl_claims import cluster_commands, file_commands
+from kubectl_claims import cluster_commands, file_commands, sending_commands
 from kubectl_claims import completion as completions
 
 EPILOG = """\b
@@ -56,6 +56,8 @@ for command in (
     cluster_commands.wait,
     file_commands.lint,
     file_commands.render,
+    sending_commands.predict,
+    sending_commands.outcomes,
     completion,
 ):
     claims.add_command(command)
