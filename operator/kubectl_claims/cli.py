@@ -6,6 +6,7 @@ import click
 
 from kubectl_claims import cluster_commands, file_commands, sending_commands
 from kubectl_claims import completion as completions
+from kubectl_claims.plan_command import plan
 
 EPILOG = """\b
 Exit codes:
@@ -56,6 +57,7 @@ for command in (
     cluster_commands.wait,
     file_commands.lint,
     file_commands.render,
+    plan,
     sending_commands.predict,
     sending_commands.outcomes,
     completion,
