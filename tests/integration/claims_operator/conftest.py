@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 from played_cluster import PlayedRegistry
+from played_prometheus import PlayedPrometheus
 from played_world import NAME, MortalCluster, World
+from prometheus_scene import Scene, asking
 
 from claims_cluster.controlplane import ControlPlane
 from claims_operator.adapters.registry import Registry
@@ -22,3 +24,11 @@ async def world(api_server: ControlPlane, namespace: str) -> AsyncIterator[World
         await stack.enter_async_context(cluster)
         registry = await stack.enter_async_context(Registry(url, request_timeout_seconds=5))
         yield World(cluster=cluster, registry=registry, models=models, key=ObjectKey(namespace, NAME))
+
+
+@pytest.fixture
+async def scene(world: World) -> AsyncIterator[Scene]:
+    """The same, judged over HTTP."""
+    prometheus = PlayedPrometheus(world.traffic)
+    async with prometheus.serve() as server, asking(world, server.address):
+        yield Scene(world, prometheus)
