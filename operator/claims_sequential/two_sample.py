@@ -24,7 +24,7 @@ class TwoSampleTest:
     difference stays in the null hypothesis; ``stable_rate`` comes from the past only.
     Guarantee: under the null hypothesis the expected e-value is at most 1 at every look, so
     P(ever log_e_value >= log(1/alpha)) <= alpha. Exact at every sample size.
-    What does not hold from totals alone: events in bursts are not independent (see `ConfidenceSequence` and `tempered`),
+    What does not hold from totals alone: events in bursts are not independent (see `ConfidenceSequence`, `tempered`),
     nor are the outcomes of a few users who always meet the same version (count the first of each, or see `cohorts`).
     """
 

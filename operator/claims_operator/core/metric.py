@@ -31,6 +31,8 @@ SEED_OBSERVATIONS: Final = 1_000.0
 SCALE_MARGINS: Final = 1.5
 """The tests that allow for bursts are quickest at a difference of so many margins."""
 
+UNKNOWN_DISPERSION: Final = 4.0
+"""After n batches a dispersion of less than 1 + UNKNOWN_DISPERSION / (1 + n) is not believed where it matters most."""
 
 Test = TypeVar("Test", TwoSampleTest, OneSampleTest)
 
@@ -42,6 +44,22 @@ class Trouble:
     is_error: bool
     """True where somebody has to change something; False where data may still come."""
     message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burstiness:
+    """How much more counts vary than those of independent events, as far as that is known."""
+
+    measured: float = 1.0
+    """Dispersion of the batches so far, at least 1."""
+    batches: int | None = None
+    """So many; None where less caution is asked for: a step risks less than a promotion."""
+
+    def dispersion(self, *, more_batches: float = 0.0) -> float:
+        """Return by how much evidence for the candidate is tempered, after so many more batches of the same kind."""
+        if self.batches is None:
+            return self.measured
+        return max(self.measured, 1.0 + UNKNOWN_DISPERSION / (1.0 + self.batches + more_batches))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,15 +205,18 @@ class MetricEvidence:
         """Return it with the pace after a look at ``at`` that found ``batch``. Outcomes come in whatever the epoch."""
         return replace(self, pace=self.pace.after(batch, at, epoch if self.question.is_bursty else None))
 
-    @property
-    def dispersion(self) -> float:
-        """How much more the differences vary than those of independent events, at least 1; 1 for outcomes."""
-        return self.comparison.difference.dispersion if self.question.is_bursty else 1.0
+    def burstiness(self, *, is_final: bool) -> Burstiness:
+        """Return how bursty the differences are; ``is_final``: for a promotion, which must not come too early."""
+        return self._burstiness_of(self.comparison.difference, is_final=is_final)
 
-    @property
-    def limit_dispersion(self) -> float:
-        """The same for the candidate's rate alone."""
-        return self.comparison.excess.dispersion if self.question.is_bursty else 1.0
+    def limit_burstiness(self, *, is_final: bool) -> Burstiness:
+        """Return the same for the candidate's rate alone."""
+        return self._burstiness_of(self.comparison.excess, is_final=is_final)
+
+    def _burstiness_of(self, sequence: ConfidenceSequence, *, is_final: bool) -> Burstiness:
+        if not self.question.is_bursty:
+            return Burstiness()
+        return Burstiness(measured=sequence.dispersion, batches=sequence.batches if is_final else None)
 
     @property
     def estimated_difference(self) -> float | None:
@@ -240,12 +261,14 @@ class MetricEvidence:
         """Return what a ClaimsRollout records of a step."""
         stable, candidate = self.total.stable, self.total.candidate
         logs = {
-            f"promotionAtMargin{factor:g}": self.promotion_at(factor).tempered(self.dispersion)
+            f"promotionAtMargin{factor:g}": self.promotion_at(factor).tempered(
+                self.burstiness(is_final=factor == 1).dispersion()
+            )
             for factor in MARGIN_FACTORS
         }
         logs |= {claim.value: log_e_value for claim, log_e_value in self.claims()}
         if self.below_limit is not None:
-            logs["belowLimit"] = self.below_limit.tempered(self.limit_dispersion)
+            logs["belowLimit"] = self.below_limit.tempered(self.limit_burstiness(is_final=True).dispersion())
         difference = self.comparison.difference
         return {
             "stable": {"samples": round(stable.total), "bad": round(stable.bad)},
@@ -258,9 +281,7 @@ class MetricEvidence:
     def to_json(self) -> dict[str, Any]:
         """Return the whole state; `from_json` continues the same tests."""
         data: dict[str, Any] = {
-            "question": [
-                self.question.metric, self.question.margin, self.question.limit, self.question.is_of_sample
-            ],
+            "question": [self.question.metric, self.question.margin, self.question.limit, self.question.is_of_sample],
             "history": self.history.to_json(),
             "promotion": [test.to_json() for test in self.promotion],
             "comparison": self.comparison.to_json(),

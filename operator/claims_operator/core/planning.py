@@ -211,7 +211,7 @@ class _Rollout:
         passing: float,
     ) -> MetricEvidence:
         stable_rate, candidate_rate = self.rates[metric.question.metric]
-        batches = labelled if metric.question.metric == ACCURACY else {self.step: (stable, candidate)}
+        batches = labelled if metric.question.is_of_outcomes else {self.step: (stable, candidate)}
         for epoch, (of_stable, of_candidate) in batches.items():
             batch = Pair(
                 stable=Counts(total=of_stable, bad=of_stable * stable_rate),
@@ -227,7 +227,7 @@ class _Rollout:
         return is_long_enough and all(
             claim.log_e_value >= self.log_needed
             for metric in self.metrics
-            if gate.final or metric.question.metric != ACCURACY
+            if gate.final or not metric.question.is_of_outcomes
             for claim in wanted(metric, gate, has_stable=True)
         )
 

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from claims_operator.core.limits import Gate
-from claims_operator.core.metric import MetricEvidence
+from claims_operator.core.metric import Burstiness, MetricEvidence
 from claims_sequential import Counts, OneSampleTest, Pair, TwoSampleTest, clip_rate, log_mean_exp
 
 FEWEST_OBSERVATIONS: Final = 30.0
 """Of each arm: with fewer nothing is said about the time."""
+SECONDS_PER_BATCH: Final = 60.0
+"""How often bursts are learnt about."""
 BISECTIONS: Final = 40
 
 
@@ -20,13 +22,13 @@ class Wanted:
     test: TwoSampleTest | OneSampleTest
     difference: float | None
     """Largest difference to stable that is to be shown; None for a claim about the limit."""
-    dispersion: float
-    """How much more the counts vary than independent events, at least 1; the evidence is tempered by it."""
+    burstiness: Burstiness
+    """Of the counts that the test was fed with; it tempers the evidence."""
 
     @property
     def log_e_value(self) -> float:
         """Natural logarithm of the e-value for the claim."""
-        return self.test.tempered(self.dispersion)
+        return self.test.tempered(self.burstiness.dispersion())
 
 
 def wanted(metric: MetricEvidence, gate: Gate, *, has_stable: bool) -> tuple[Wanted, ...]:
@@ -35,9 +37,10 @@ def wanted(metric: MetricEvidence, gate: Gate, *, has_stable: bool) -> tuple[Wan
     if has_stable:
         factor = gate.tested_factor
         test, difference = metric.promotion_at(factor), factor * metric.question.margin
-        found.append(Wanted(test=test, difference=difference, dispersion=metric.dispersion))
+        found.append(Wanted(test=test, difference=difference, burstiness=metric.burstiness(is_final=gate.final)))
     if metric.below_limit is not None and (gate.final or not has_stable):
-        found.append(Wanted(test=metric.below_limit, difference=None, dispersion=metric.limit_dispersion))
+        burstiness = metric.limit_burstiness(is_final=gate.final)
+        found.append(Wanted(test=metric.below_limit, difference=None, burstiness=burstiness))
     return tuple(found)
 
 
@@ -55,9 +58,8 @@ def seconds_to_show(metric: MetricEvidence, claim: Wanted, log_needed: float) ->
         then = now.after(second, stable_rate=metric.history.rate).log_values
     else:
         then = now.after(second.candidate).log_values
-    values = [value / claim.dispersion for value in now.log_values]
-    growth = [new / claim.dispersion - old for new, old in zip(then, values, strict=True)]
-    return _seconds_until(values, growth, log_needed)
+    growth = [new - old for new, old in zip(then, now.log_values, strict=True)]
+    return _seconds_until(claim, growth, log_needed)
 
 
 def _expected_second(metric: MetricEvidence) -> Pair | None:
@@ -80,15 +82,17 @@ def _expected(total: float, rate: float) -> Counts:
     return Counts(total=total, bad=total * rate)
 
 
-def _seconds_until(values: list[float], growth: list[float], log_needed: float) -> float:
-    """Return when the mean of ``exp(value + growth * seconds)`` reaches the level; infinity for never."""
+def _seconds_until(claim: Wanted, growth: list[float], log_needed: float) -> float:
+    """Return when the claim's evidence reaches the level; infinity for never."""
+    values = claim.test.log_values
 
     def log_e_value(seconds: float) -> float:
-        return log_mean_exp([value + each * seconds for value, each in zip(values, growth, strict=True)])
+        dispersion = claim.burstiness.dispersion(more_batches=seconds / SECONDS_PER_BATCH)
+        return log_mean_exp([(value + each * seconds) / dispersion for value, each in zip(values, growth, strict=True)])
 
     if log_e_value(0.0) >= log_needed:
         return 0.0
-    level = log_needed + math.log(len(values))
+    level = (log_needed + math.log(len(values))) * claim.burstiness.dispersion()
     low = 0.0
     high = min(
         [(level - value) / each for value, each in zip(values, growth, strict=True) if each > 0], default=math.inf

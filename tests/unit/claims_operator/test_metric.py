@@ -12,7 +12,7 @@ from judged_traffic import CANDIDATE, ERRORS, LATENCY, REST, STABLE, Traffic
 from claims_operator.core import sentences
 from claims_operator.core.analysis import Gate, Verdict
 from claims_operator.core.comparison import Comparison
-from claims_operator.core.metric import MetricEvidence
+from claims_operator.core.metric import Burstiness, MetricEvidence
 from claims_operator.core.pace import Pace
 from claims_operator.core.proof import Wanted, seconds_to_show, wanted
 from claims_operator.core.questions import Question
@@ -246,6 +246,18 @@ def test_the_time_that_is_said_is_the_time_that_it_takes_when_things_go_on_like_
     assert said == [pytest.approx(seconds, rel=0.35, abs=120) for seconds in taken]
 
 
+def test_a_promotion_waits_until_bursts_would_be_known_and_a_step_does_not() -> None:
+    assert Burstiness().dispersion() == 1
+    assert Burstiness(measured=1.3).dispersion() == 1.3
+    assert Burstiness(measured=1.3, batches=1).dispersion() == 3
+    assert Burstiness(measured=1.3, batches=1).dispersion(more_batches=2) == 2
+    assert Burstiness(measured=1.3, batches=99).dispersion() == 1.3
+    quick = paced(QUESTION, looks=3, candidate_bad=0.25)
+    (step,) = wanted(quick, Gate(final=False, margin_factor=5), has_stable=True)
+    (end, _) = wanted(quick, Gate(final=True), has_stable=True)
+    assert step.burstiness.dispersion() < end.burstiness.dispersion() == 2
+
+
 def test_a_claim_that_the_rates_speak_against_is_not_to_be_expected() -> None:
     worse = paced(QUESTION, looks=60, candidate_bad=0.6)
     (claim, _) = wanted(worse, Gate(final=True), has_stable=True)
@@ -262,7 +274,7 @@ def test_before_there_are_numbers_the_time_cannot_be_said() -> None:
 
 def test_what_is_shown_already_takes_no_time() -> None:
     shown = paced(QUESTION, looks=300, candidate_bad=0.25)
-    claim = Wanted(test=shown.promotion_at(5.0), difference=0.025, dispersion=1.0)
+    claim = Wanted(test=shown.promotion_at(5.0), difference=0.025, burstiness=Burstiness())
     assert seconds_to_show(shown, claim, NEEDED) == 0
 
 
@@ -293,7 +305,7 @@ def test_a_status_says_what_is_seen_what_is_missing_and_how_long_it_takes() -> N
     message = traffic.only().message
     assert message.startswith("failed requests 0 % of 200 requests, stable 0.421 % of 3800; difference -0.42 points, b")
     assert (
-        "not shown yet: failed requests at most 0.5 points above stable's (evidence 2.3 of 20, about 7 min" in message
+        "not shown yet: failed requests at most 0.5 points above stable's (evidence 1.4 of 20, about 10 min" in message
     )
     assert message.endswith("more at the present rate)")
     assert traffic.only(Gate(final=True, min_requests=500)).message == (
