@@ -16,9 +16,9 @@ EPOCHS = 5
 """Strata are models times revisions times epochs."""
 
 EVENT = (
-    '{{"specversion":"1.0","type":"{type}","source":"{source}","id":"r{n}/0","time":"{time}",'
+    '{{"specversion":"1.0","type":"{type}","source":"{source}","id":"{request_id}/0","time":"{time}",'
     '"datacontenttype":"application/json","data":{{"namespace":"claims","model":"{model}","revision":"{revision}",'
-    '"requestId":"r{n}","row":0,"claimId":"claim-{n:012d}","attempt":1,"epoch":{epoch},"decision":"{decision}",'
+    '"requestId":"{request_id}","row":0,"claimId":"claim-{n:012d}","attempt":1,"epoch":{epoch},"decision":"{decision}",'
     '"score":{score}}}}}'
 )
 
@@ -66,8 +66,12 @@ def _origin(batch: int, load: Load) -> dict[str, str]:
 
 
 def _event(n: int, of: dict[str, str], time_text: str) -> str:
+    # As a UUID: distinct, and in no order, so that an index is written all over.
+    request_id = f"{n * 0x9E3779B97F4A7C15 % 2**64:016x}{n:016x}"
     score = n * 7919 % 1000 / 1000
-    return EVENT.format(n=n, time=time_text, score=score, decision="refer" if score > 0.7 else "settle", **of)
+    return EVENT.format(
+        n=n, request_id=request_id, time=time_text, score=score, decision="refer" if score > 0.7 else "settle", **of
+    )
 
 
 def _outcome(n: int, model: str, time_text: str) -> str:
