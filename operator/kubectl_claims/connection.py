@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import aiohttp
+import yaml
 
 from claims_operator.api.names import Kind
 from kubectl_claims.errors import NotFound, Trouble, Unreachable
@@ -25,6 +26,8 @@ PAGE: Final = 500
 
 _SERVICE_ACCOUNT_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _GONE: Final = 410
+_MALFORMED: Final = (yaml.YAMLError, OSError, KeyError, TypeError, ValueError, AttributeError)
+"""What the loader of kubeconfigs raises; it expects files that are well made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +75,7 @@ class Api:
                 client_configuration=configuration,
                 persist_config=False,
             )
-        except Exception as error:  # A kubeconfig can be wrong in many ways, and the loader has no tree of errors.
+        except (config.ConfigException, *_MALFORMED) as error:
             raise Trouble(f"the kubeconfig {paths} cannot be used: {_first_line(error)}") from error
         context: Object = loader.current_context.get("context", {})
         return cls(client.ApiClient(configuration), target.namespace or context.get("namespace") or "default")
@@ -157,7 +160,9 @@ class Api:
                 return response
             body = await response.read()  # type: ignore[no-untyped-call]
         except ssl.SSLError as error:
-            raise Trouble(f"the certificate of the API server at {host} is not trusted: {error.reason}") from error
+            raise Trouble(
+                f"the certificate of the API server at {host} is not trusted: {_first_line(error)}"
+            ) from error
         except TimeoutError as error:
             raise Unreachable(f"the API server at {host} does not answer within {timeout_seconds:.0f} s") from error
         except (aiohttp.ClientError, OSError) as error:

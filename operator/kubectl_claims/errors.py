@@ -1,5 +1,7 @@
 """What can go wrong, as one tree. Each is one sentence for people and an exit code for scripts.
 
+Commands that cannot be understood end with 2, by click's own errors.
+
 * Trouble                      1  something does not work
   + NotFound                   3  there is no such object
   + TimedOut                   4  what was waited for did not come in time
@@ -8,12 +10,9 @@
 """
 
 import sys
-from typing import IO, Any, Final
+from typing import IO, Any
 
 import click
-
-USAGE: Final = 2
-"""Exit code of a command that cannot be understood; click raises `click.UsageError` for it."""
 
 
 class Trouble(click.ClickException):

@@ -53,7 +53,9 @@ def lint(files: tuple[Path, ...], *, old: Path | None, form: str | None) -> None
 
 
 def _identity(document: Document) -> tuple[str, str]:
-    metadata = document.content.get("metadata") or {}
+    metadata = document.content.get("metadata")
+    if not isinstance(metadata, dict):
+        return "", ""
     return str(metadata.get("namespace", "")), str(metadata.get("name", ""))
 
 

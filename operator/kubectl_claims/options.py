@@ -22,6 +22,9 @@ INTERRUPTED: Final = 130
 
 MACHINE_FORMS: Final = ("json", "yaml")
 
+COMPLETION_SECONDS: Final = 3.0
+"""Nobody waits longer for a name."""
+
 _DURATION: Final = re.compile(r"([0-9]+[smhd])+")
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -71,8 +74,8 @@ def complete_names(context: click.Context, _parameter: click.Parameter, incomple
         kubeconfig=options.get("kubeconfig"), context=options.get("context"), namespace=options.get("namespace")
     )
     try:
-        names = asyncio.run(scene.list_names(target))
-    except Trouble:
+        names = asyncio.run(asyncio.wait_for(scene.list_names(target), COMPLETION_SECONDS))
+    except (Trouble, TimeoutError):
         return []
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 

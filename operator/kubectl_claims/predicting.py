@@ -37,7 +37,8 @@ def read_request(text: str) -> dict[str, Any]:
     if not isinstance(request, dict) or not isinstance(request.get("inputs"), list) or not request["inputs"]:
         raise Trouble('the request is no V2 request: write {"inputs": [{"name", "shape", "datatype", "data"}, ...]}')
     for number, tensor in enumerate(request["inputs"]):
-        missing = [key for key in ("name", "shape", "datatype", "data") if key not in tensor]
+        given = tensor if isinstance(tensor, dict) else {}
+        missing = [key for key in ("name", "shape", "datatype", "data") if key not in given]
         if missing:
             raise Trouble(f"inputs[{number}] of the request has no {' and no '.join(missing)}")
     return request

@@ -29,6 +29,8 @@ def render(model: Object, namespace: str | None, digest: str) -> tuple[dict[str,
         Trouble: a setting in the environment (``CLAIMS_...``, the operator's) cannot be used.
     """
     metadata = model["metadata"]
+    if "name" not in metadata:
+        raise Trouble("the ClaimsModel has no name, only a generateName; its children are named by its name")
     key = ObjectKey(namespace or metadata.get("namespace") or "default", metadata["name"])
     uid = metadata.get("uid", UNKNOWN_UID)
     spec = ClaimsModelSpec.model_validate(model["spec"])

@@ -70,7 +70,7 @@ async def find_model(api: Api, name: str) -> Object:
         return await api.get(names.CLAIMS_MODEL, name)
     except NotFound as error:
         # Where the kind itself is missing, this says so instead.
-        await api.find_all(names.CLAIMS_MODEL)
+        await api.find_all(names.CLAIMS_MODEL, fields=f"metadata.name={name}")
         raise NotFound(
             f"there is no ClaimsModel {name} in namespace {api.namespace}; `kubectl claims list -A` shows all"
         ) from error

@@ -183,6 +183,19 @@ async def test_who_may_see_less_is_shown_less_and_told_so(
     assert "does not accept your credentials; log in again" in refused.errors
 
 
+async def test_a_certificate_of_an_unknown_authority_is_named_as_that(api_server: ControlPlane, tmp_path: Path) -> None:
+    config = yaml.safe_load(api_server.kubeconfig.read_text(encoding="utf-8"))
+    for key in ("certificate-authority", "certificate-authority-data"):
+        config["clusters"][0]["cluster"].pop(key, None)
+    path = tmp_path / "config"
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    answer = await run(path, "list")
+
+    assert answer.code == 1
+    assert answer.errors.startswith(f"error: the certificate of the API server at {api_server.address} is not trusted")
+    assert len(answer.errors.splitlines()) == 1
+
+
 def test_kubectl_finds_it_as_a_plugin(api_server: ControlPlane, namespace: str, tmp_path: Path) -> None:
     plugin = tmp_path / "kubectl-claims"
     plugin.write_text(

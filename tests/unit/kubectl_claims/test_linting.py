@@ -148,6 +148,7 @@ def test_a_change_that_is_not_allowed_is_found_with_the_old_file(tmp_path: Path)
         pytest.param("a: [", ":1 is no YAML: ", id="no-yaml"),
         pytest.param("a: 1\nb: 2\na: 3\n", ":3 is no YAML: the key 'a' is there twice", id="a-key-twice"),
         pytest.param("- a\n", "holds no Kubernetes object, but list", id="no-object"),
+        pytest.param("? [a]\n: 1\n", "is no YAML: found unhashable key", id="a-list-as-a-key"),
         pytest.param("kind: ConfigMap\n", "there is no ClaimsModel in", id="nothing-to-check"),
         pytest.param("", "there is no ClaimsModel in", id="empty"),
     ],
@@ -159,6 +160,16 @@ def test_what_cannot_be_read_is_no_success(tmp_path: Path, text: str, sentence: 
 
     assert code == 1
     assert sentence in output
+
+
+def test_metadata_that_is_none_at_all_is_a_problem(tmp_path: Path) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_text(json.dumps({**GOOD, "metadata": "claim-risk"}), encoding="utf-8")
+    code, output = run(str(path))
+
+    assert code == 1
+    assert "a ClaimsModel without a name" in output
+    assert "metadata.name: Required value" in output
 
 
 def test_a_date_stays_text(tmp_path: Path) -> None:

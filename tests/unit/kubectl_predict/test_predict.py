@@ -113,6 +113,7 @@ def test_without_a_route_nothing_is_sent() -> None:
             "inputs[0] of the request has no shape and no datatype",
             id="half-a-tensor",
         ),
+        pytest.param('{"inputs": [5]}', "inputs[0] of the request has no name and no shape", id="no-tensor"),
     ],
 )
 def test_what_is_no_v2_request_is_refused(text: str, sentence: str) -> None:
