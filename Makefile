@@ -85,12 +85,21 @@ test: environments  ## All tests: unit, chart, integration, and end to end on th
 soak: environments  ## What takes too long for every run
 	tests/run soak
 
-# For example: make bench-decisions BENCH="--scenario equal --runs 500 --processes 2"
+##@ Measure
+
+# Options of one of them: make bench-decisions BENCH="--scenario equal --runs 500 --processes 2"
 BENCH ?=
+
+.PHONY: bench
+bench: bench-decisions bench-feedback  ## Measure everything (an hour or more)
 
 .PHONY: bench-decisions
 bench-decisions: environment-tests  ## Simulate how often rollouts end wrongly, by the shipped code (docs/decisions.md)
 	PYTHONPATH=tests/bench:operator:runtimes/contract $(TESTS) -m claims_decisions $(BENCH)
+
+.PHONY: bench-feedback
+bench-feedback: environment-feedback  ## Measure how fast the feedback service stores (docs/reference/feedback-storage.md)
+	PYTHONPATH=tests:tests/bench:runtimes/contract:runtimes/feedback .venv/feedback/bin/python -m feedback $(BENCH)
 
 ##@ Develop
 
