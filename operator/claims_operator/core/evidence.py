@@ -38,8 +38,11 @@ class Evidence:
 
     def asked(self, limits: Limits) -> Self:
         """Return it with the tests that ``limits`` ask for; tests whose question is the same go on."""
+        asked = questions(limits)
+        if asked == tuple([metric.question for metric in self.metrics]):
+            return self
         known = {metric.question: metric for metric in self.metrics}
-        wanted = (known.get(question) or MetricEvidence.start(question) for question in questions(limits))
+        wanted = (known.get(question) or MetricEvidence.start(question) for question in asked)
         return replace(self, metrics=tuple(wanted))
 
     @property

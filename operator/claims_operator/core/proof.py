@@ -12,7 +12,7 @@ FEWEST_OBSERVATIONS: Final = 30.0
 """Of each arm: with fewer nothing is said about the time."""
 SECONDS_PER_BATCH: Final = 60.0
 """How often bursts are learnt about."""
-BISECTIONS: Final = 40
+BISECTIONS: Final = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
