@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from claims_operator.api.outcomes import OUTCOME_METRICS, Labels
+from claims_operator.api.outcomes import OUTCOME_METRICS
 from claims_operator.api.quantities import to_timedelta
 from claims_operator.api.reasons import Reason
 from kubectl_claims import pods
@@ -156,18 +156,17 @@ def _next(steps: Iterable[Object], number: int, version: str) -> str:
 
 
 def _deadlines(scene: Scene, started: dt.datetime | None, now: dt.datetime) -> Iterator[str]:
-    """Say when the operator gives up. Outcomes have a deadline of their own, and alone they outlast the other."""
-    rollout, analysis = scene.spec.get("rollout", {}), scene.spec.get("analysis", {})
+    """Say when the operator gives up. What is judged from outcomes has later deadlines of its own."""
+    deadline, analysis = scene.spec.get("rollout", {}).get("progressDeadline"), scene.spec.get("analysis", {})
     if started is None:
         return
-    if rollout.get("progressDeadline") and scene.status.get("reason") != Reason.WAITING_FOR_ACCURACY:
-        end = started + to_timedelta(rollout["progressDeadline"])
+    if deadline and scene.status.get("reason") != Reason.WAITING_FOR_ACCURACY:
+        end = started + to_timedelta(deadline)
         yield f"Without readiness and passing errors and latency it is rolled back at {clock_time(end, now)}."
-    is_selective = scene.spec.get("feedback", {}).get("labels") == Labels.SELECTIVE
-    for metric in () if is_selective else OUTCOME_METRICS:
-        deadline = (analysis.get(metric) or {}).get("deadline")
-        if deadline:
-            yield f"{metric.capitalize()} has until {clock_time(started + to_timedelta(deadline), now)}."
+    for metric in OUTCOME_METRICS:
+        if metric in analysis:
+            end = started + to_timedelta(analysis[metric]["deadline"])
+            yield f"{metric.capitalize()} has until {clock_time(end, now)}."
     yield "A metric that fails takes it back at once."
 
 

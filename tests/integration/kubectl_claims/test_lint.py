@@ -89,6 +89,12 @@ CASES: dict[str, dict[str, Any]] = {
     "margin-too-wide": changed("spec.analysis.errors.margin", "0.6"),
     "no-latency": changed("spec.analysis.latency.thresholdMilliseconds", 0),
     "accuracy-without-feedback": changed("spec.feedback.enabled", False),
+    "recall-without-feedback": changed("spec.analysis.recall", {"margin": "0.05"}),
+    "numbers-with-precision": changed(
+        "spec.analysis", {"accuracy": {"tolerance": "0.1"}, "precision": {"margin": "0.05"}}
+    ),
+    "no-label-is-needed": changed("spec.analysis.accuracy", {"minLabels": 0}),
+    "labels-of-another-kind": changed("spec.feedback.labels", "Some"),
     "metric": changed("spec.analysis.metrics", [METRIC]),
     "metric-is-compared": changed("spec.analysis.metrics", [COMPARED]),
     "metric-twice": changed("spec.analysis.metrics", [METRIC, METRIC]),
@@ -121,6 +127,7 @@ CASES: dict[str, dict[str, Any]] = {
     "two-wrong-fields": changed("spec.analysis", {"interval": "1s", "confidence": "0.2"}),
     "labels-and-annotations": changed("metadata.labels", {"team": "claims"}),
 }  # fmt: skip
+CASES["recall-without-feedback"]["spec"]["feedback"] = {"enabled": False}
 CASES["accuracy-without-feedback"]["spec"]["analysis"]["accuracy"] = {"margin": "0.02"}
 
 

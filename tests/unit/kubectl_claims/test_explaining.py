@@ -142,3 +142,12 @@ def test_reasons_that_this_version_does_not_know_are_passed_on() -> None:
     model["status"] |= {"reason": "WaitingForTheMoon", "message": "it is not full"}
 
     assert "It waits (WaitingForTheMoon): it is not full." in told(healthy(), model=model)
+
+
+def test_everything_that_outcomes_decide_has_its_deadline_named() -> None:
+    spec = claims_spec(analysis={"accuracy": {"deadline": "10d"}, "recall": {"deadline": "20d"}})
+    text = told(healthy(spec=spec, analysis=analysed(errors=Verdict.INCONCLUSIVE)))
+
+    assert "Accuracy has until 2026-11-30 11:49 UTC (in 9d23h)." in text
+    assert "Recall has until 2026-12-10 11:49 UTC (in 19d23h)." in text
+    assert "Precision" not in text
