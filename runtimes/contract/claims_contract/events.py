@@ -8,6 +8,7 @@ claimId                      What the request called the claim, up to 256 charac
 attempt, epoch               Under which weights it was served (`claims_contract.headers.STRATUM`); 0 and 0: unknown.
 decision                     ``refer`` or ``settle``.
 score                        Probability of the positive class, in [0, 1].
+value                        Instead of decision and score: the number that the model returned (severity, price).
 cohort                       By what the request was assigned to a variant, or null. Absent in older events: null.
 isTester                     Whether a tester sent it. Absent in older events: false.
 """

@@ -152,7 +152,12 @@ class Service:
         )
         strata = [
             dataclasses.asdict(totals.stratum)
-            | {"predictions": totals.decisions, "outcomes": totals.results, "corrections": totals.corrections}
+            | {
+                "predictions": totals.decisions,
+                "numbers": totals.numbers,
+                "outcomes": totals.results,
+                "corrections": totals.corrections,
+            }
             | {"representativeOutcomes": totals.representative, "cohortRepeats": totals.cohort_repeats}
             | {"testers": {"predictions": totals.tester_predictions, "outcomes": totals.tester_outcomes}}
             for totals in found

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from claims_feedback import join, queries
 from claims_feedback.database import Row, Statements
 from claims_feedback.pseudonyms import Pseudonyms
-from claims_feedback.rows import CLAIM_SUBJECT_PARTS, Subject
+from claims_feedback.rows import CLAIM_SUBJECT_PARTS, Subject, truth_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +31,14 @@ class StoredPrediction:
     epoch: int
     request_id: str
     row: int
-    decision: join.Decision
-    score: float
+    decision: join.Decision | None
+    score: float | None
+    value: float | None
+    """Of a model that returns a number; then decision and score are None."""
     served_at: dt.datetime
     received_at: dt.datetime | None
     """None for those of a release that did not keep it."""
-    outcome: join.Outcome | None
+    outcome: join.Truth | None
     corrected: bool
     is_cohort_repeat: bool
     """Whether its outcome is no evidence, since its cohort had given some."""
@@ -53,7 +55,7 @@ class StoredOutcome:
 
     request_id: str | None
     row: int | None
-    outcome: join.Outcome
+    outcome: join.Truth
     is_representative: bool
     """Whether it is of a random sample of all claims."""
     observed_at: dt.datetime
@@ -111,7 +113,8 @@ def _find(statements: Statements, by_claim: Subject) -> tuple[list[int], list[Su
 
 
 def _prediction(values: Row) -> StoredPrediction:
-    revision, attempt, epoch, request_id, row, decision, score, served, received, outcome, *flags, cohort = values
+    revision, attempt, epoch, request_id, row, decision, score, value, *further = values
+    served, received, outcome, actual, *flags, cohort = further
     corrected, is_repeat, is_tester, is_sampled = map(bool, flags)
     return StoredPrediction(
         revision=revision,
@@ -119,11 +122,12 @@ def _prediction(values: Row) -> StoredPrediction:
         epoch=epoch,
         request_id=request_id,
         row=row,
-        decision=join.Decision(decision),
-        score=score,
+        decision=join.Decision(decision) if value is None else None,
+        score=score if value is None else None,
+        value=value,
         served_at=_moment(served),
         received_at=None if received is None else _moment(received),
-        outcome=join.Outcome(outcome) if outcome else None,
+        outcome=truth_of(outcome, actual),
         corrected=corrected,
         is_cohort_repeat=is_repeat,
         is_tester=is_tester,
@@ -133,11 +137,11 @@ def _prediction(values: Row) -> StoredPrediction:
 
 
 def _outcome(values: Row) -> StoredOutcome:
-    _, request_id, row, outcome, is_representative, observed, received = values
+    _, request_id, row, outcome, value, is_representative, observed, received = values
     return StoredOutcome(
         request_id=request_id,
         row=row,
-        outcome=join.Outcome(outcome),
+        outcome=join.Outcome(outcome) if value is None else value,
         is_representative=bool(is_representative),
         observed_at=_moment(observed),
         received_at=None if received is None else _moment(received),

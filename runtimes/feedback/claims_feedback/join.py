@@ -18,6 +18,9 @@
   first representative outcome of a prediction counts in a total of its own, also where another outcome came before it:
   otherwise an audit would miss the claims that were investigated anyway.
 
+* A model that returns a number (severity, price) instead of a decision has numbers as outcomes, and what is counted is
+  the relative error. A number and a decision cannot be compared: such an outcome labels nothing, and counts nothing.
+
 Without cohorts it follows that totals depend on the order of predictions among themselves and of outcomes among
 themselves, and not on how the two are mixed: an outcome that came before its prediction counts as it would have after
 it. With cohorts the mixture decides which outcome of a cohort is its evidence, and not how many are evidence.
@@ -46,6 +49,16 @@ class Outcome(StrEnum):
 
     POSITIVE = "positive"
     NEGATIVE = "negative"
+
+
+Answer = Decision | float
+"""What a model returned for a claim: a decision, or a number."""
+
+Truth = Outcome | float
+"""What turned out to be true of a claim, in the same terms."""
+
+LEAST_ACTUAL = 1e-9
+"""Actual numbers nearer to zero count as this, so that the relative error is finite."""
 
 
 class Result(StrEnum):
@@ -77,14 +90,25 @@ class Prediction:
     row: int
     claim_id: str | None
     """None when the request named no claim: then only an outcome that names the row can label it."""
-    decision: Decision
-    score: float
-    """Probability of the positive class, in [0, 1]."""
+    decision: Decision | None = None
+    """None of a model that returns a number."""
+    score: float | None = None
+    """Probability of the positive class, in [0, 1]; None of a model that returns a number."""
+    value: float | None = None
+    """The number that the model returned, finite; None of a model that decides."""
     served_at: dt.datetime
     cohort: str | None = None
     """What the caller's requests were assigned to a variant by; None where each request was assigned by itself."""
     is_tester: bool = False
     """Whether a tester sent it, and so met the candidate by choice: it is kept, and never evidence."""
+
+    @property
+    def answer(self) -> Answer:
+        """What the model returned."""
+        answer = self.decision if self.value is None else float(self.value)
+        if answer is None:
+            raise ValueError("A prediction has a decision, or a value.")
+        return answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,19 +120,30 @@ class ObservedOutcome:
     claim_id: str | None = None
     request_id: str | None = None
     row: int | None = None
-    outcome: Outcome
+    outcome: Outcome | None = None
+    """None of a model that returns a number."""
+    value: float | None = None
+    """The number that turned out to be right, finite; None of a model that decides."""
     observed_at: dt.datetime
     is_audit: bool = False
     """Whether the claim was drawn at random to be labelled, whatever was decided of it."""
     propensity: float | None = None
     """The chance that this claim would be labelled, in (0, 1]; None where it is not known."""
 
+    @property
+    def truth(self) -> Truth:
+        """What turned out to be true."""
+        truth = self.outcome if self.value is None else float(self.value)
+        if truth is None:
+            raise ValueError("An outcome is positive, negative, or a value.")
+        return truth
+
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
     """What is known of the truth of one prediction."""
 
-    outcome: Outcome | None = None
+    outcome: Truth | None = None
     """The first outcome; None as long as there is none."""
     corrected: bool = False
     """Whether a later outcome differed from the first."""
@@ -139,7 +174,17 @@ RESULT_OF = {
 }
 
 
-def relabel(label: Label, arriving: Iterable[Outcome]) -> Label:
+def is_comparable(answer: Answer, truth: Truth) -> bool:
+    """Return whether both are numbers, or neither is."""
+    return isinstance(answer, float) == isinstance(truth, float)
+
+
+def relative_error(predicted: float, actual: float) -> float:
+    """Return |predicted - actual| / |actual|, rounded so that 1.1 is off from 1 by 0.1 and no more."""
+    return round(abs(predicted - actual) / max(abs(actual), LEAST_ACTUAL), 9)
+
+
+def relabel(label: Label, arriving: Iterable[Truth]) -> Label:
     """Return the label after further outcomes, given in the order in which they were stored."""
     outcome, corrected = label.outcome, label.corrected
     for later in arriving:

@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from claims_contract import headers, tensors
-from claims_feedback import errors, join
+from claims_feedback import errors, join, messages
 from claims_feedback.errors import Problem
 
 REQUEST_TYPE: Final = "org.kubeflow.serving.inference.request"
@@ -33,6 +33,9 @@ ROWS_MAX: Final = 10_000
 
 SCORE_TENSORS: Final = (tensors.RISK_SCORE, "predict_proba")
 """Outputs that hold a score, the first that there is; where there is no decision, else the only output."""
+
+VALUE_TENSOR: Final = "value"
+"""Output of a model that returns a number (severity, price) instead of a decision."""
 
 ClaimIds = tuple[str | None, ...]
 """One per row, None where it names no claim; empty where no row does."""
@@ -65,11 +68,12 @@ class Exchange:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a response says; one decision and one score per row."""
+    """What a response says; per row one decision and one score, or one value."""
 
     request_id: str | None
-    decisions: tuple[join.Decision, ...]
-    scores: tuple[float, ...]
+    decisions: tuple[join.Decision, ...] = ()
+    scores: tuple[float, ...] = ()
+    values: tuple[float, ...] = ()
     claim_ids: ClaimIds | None
     """None where the response does not name the claims."""
 
@@ -153,6 +157,11 @@ def read_response(body: bytes, threshold: float | None) -> Answer | Unusable:
     if response.outputs is None:
         return Unusable.NOT_INFERENCE
     outputs = {tensor.name: (tensor, f"outputs[{index}]") for index, tensor in enumerate(response.outputs)}
+    claim_ids = _claim_ids(*outputs[tensors.CLAIM_ID]) if tensors.CLAIM_ID in outputs else None
+    request_id = response.id if response.id and len(response.id) <= ID_MAX_CHARACTERS else None
+    if VALUE_TENSOR in outputs and tensors.DECISION not in outputs and threshold is None:
+        values = tuple(_values(*outputs[VALUE_TENSOR], messages.Value))
+        return Answer(request_id=request_id, values=values, claim_ids=claim_ids)
     if tensors.DECISION in outputs:
         decisions = tuple(_values(*outputs[tensors.DECISION], join.Decision))
         scores = _scores(outputs, names=SCORE_TENSORS) or tuple(
@@ -166,15 +175,17 @@ def read_response(body: bytes, threshold: float | None) -> Answer | Unusable:
         decisions = tuple(join.Decision.REFER if score >= threshold else join.Decision.SETTLE for score in scores)
     if len(scores) != len(decisions):
         raise _unacceptable("outputs", f"Expected as many scores as decisions, got {len(scores)} and {len(decisions)}")
-    claim_ids = _claim_ids(*outputs[tensors.CLAIM_ID]) if tensors.CLAIM_ID in outputs else None
-    request_id = response.id if response.id and len(response.id) <= ID_MAX_CHARACTERS else None
     return Answer(request_id=request_id, decisions=decisions, scores=scores, claim_ids=claim_ids)
 
 
 def predictions_of(exchange: Exchange, answer: Answer, claim_ids: ClaimIds) -> list[join.Prediction]:
     """Return one prediction per row; claim ids of another number of rows name none of them."""
-    if len(claim_ids) != len(answer.decisions):
-        claim_ids = (None,) * len(answer.decisions)
+    answers: list[tuple[join.Decision | None, float | None, float | None]] = [
+        *((decision, score, None) for decision, score in zip(answer.decisions, answer.scores, strict=True)),
+        *((None, None, value) for value in answer.values),
+    ]
+    if len(claim_ids) != len(answers):
+        claim_ids = (None,) * len(answers)
     stratum = join.Stratum(
         namespace=exchange.namespace,
         model=exchange.model,
@@ -182,7 +193,6 @@ def predictions_of(exchange: Exchange, answer: Answer, claim_ids: ClaimIds) -> l
         attempt=exchange.attempt,
         epoch=exchange.epoch,
     )
-    rows = zip(claim_ids, answer.decisions, answer.scores, strict=True)
     return [
         join.Prediction(
             stratum=stratum,
@@ -191,11 +201,12 @@ def predictions_of(exchange: Exchange, answer: Answer, claim_ids: ClaimIds) -> l
             claim_id=claim_id,
             decision=decision,
             score=score,
+            value=value,
             served_at=exchange.moment,
             cohort=exchange.cohort,
             is_tester=exchange.is_tester,
         )
-        for row, (claim_id, decision, score) in enumerate(rows)
+        for row, (claim_id, (decision, score, value)) in enumerate(zip(claim_ids, answers, strict=True))
     ]
 
 

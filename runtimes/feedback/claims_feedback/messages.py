@@ -24,6 +24,9 @@ PROBLEMS_MAX = 20
 
 LARGEST = 2**31 - 1
 
+LARGEST_VALUE: Final = 1e15
+"""Of a number that a model returns, or that turned out to be right."""
+
 SPECVERSION: Final = "1.0"
 
 CHOICES: Final = {"decision": tuple(join.Decision), "outcome": tuple(join.Outcome), "specversion": (SPECVERSION,)}
@@ -32,6 +35,7 @@ CHOICES: Final = {"decision": tuple(join.Decision), "outcome": tuple(join.Outcom
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
+Value = Annotated[float, msgspec.Meta(ge=-LARGEST_VALUE, le=LARGEST_VALUE)]
 Moment = Annotated[dt.datetime, msgspec.Meta(tz=True)]
 
 T = TypeVar("T")
@@ -48,8 +52,9 @@ class PredictionData(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     claim_id: Annotated[str, msgspec.Meta(max_length=256)] | None = None
     attempt: Number
     epoch: Number
-    decision: join.Decision
-    score: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    decision: join.Decision | None = None
+    score: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    value: Value | None = None
     cohort: Annotated[str, msgspec.Meta(max_length=headers.COHORT_MAX_CHARACTERS)] | None = None
     is_tester: bool = False
 
@@ -73,7 +78,8 @@ class OutcomeItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel", for
     claim_id: Text | None = None
     request_id: Text | None = None
     row: Number | None = None
-    outcome: join.Outcome
+    outcome: join.Outcome | None = None
+    value: Value | None = None
     observed_at: Moment
     audit: bool = False
     propensity: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
@@ -157,6 +163,9 @@ def _prediction(event: PredictionEvent, clock: Clock, where: str) -> join.Predic
     for attribute, (found, wanted) in expected.items():
         if found != wanted:
             raise _unacceptable(_join_path(where, attribute), f"Expected `{wanted}`, got `{found[:300]}`")
+    is_decision, is_half = data.decision is not None, (data.decision is None) != (data.score is None)
+    if is_half or is_decision == (data.value is not None):
+        raise _unacceptable(_join_path(where, "data"), "Expected either `decision` and `score`, or `value`")
     return join.Prediction(
         stratum=join.Stratum(
             namespace=data.namespace,
@@ -170,6 +179,7 @@ def _prediction(event: PredictionEvent, clock: Clock, where: str) -> join.Predic
         claim_id=data.claim_id or None,
         decision=data.decision,
         score=data.score,
+        value=data.value,
         served_at=event.time or clock.now,
         cohort=data.cohort or None,
         is_tester=data.is_tester,
@@ -182,6 +192,8 @@ def _outcome(item: OutcomeItem, clock: Clock, where: str) -> join.ObservedOutcom
     names_half_a_row = (item.request_id is None) != (item.row is None)
     if names_claim == names_row or names_half_a_row:
         raise _unacceptable(where, "Expected either `claimId`, or `requestId` and `row`")
+    if (item.outcome is None) == (item.value is None):
+        raise _unacceptable(where, "Expected either `outcome`, or `value` of a model that returns a number")
     if item.audit and item.propensity is not None:
         raise _unacceptable(where, "Expected either `audit`, which is of a random sample, or `propensity`")
     if clock.is_ahead(item.observed_at):
@@ -197,6 +209,7 @@ def _outcome(item: OutcomeItem, clock: Clock, where: str) -> join.ObservedOutcom
         request_id=item.request_id,
         row=item.row,
         outcome=item.outcome,
+        value=item.value,
         observed_at=item.observed_at,
         is_audit=item.audit,
         propensity=item.propensity,

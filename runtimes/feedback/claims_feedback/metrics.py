@@ -13,7 +13,7 @@ from prometheus_client.utils import floatToGoString
 
 from claims_contract import metrics as names
 from claims_feedback.reader import Histogram as Observed
-from claims_feedback.reader import Reader, Totals
+from claims_feedback.reader import Reader, RelativeErrors, Totals
 from claims_feedback.totals import DELAY_EDGES_SECONDS, SCORE_EDGES
 
 
@@ -30,12 +30,15 @@ class TotalsCollector(Collector):
 
     def describe(self) -> Iterable[Metric]:
         """Name the metrics without reading the database."""
-        return (*_counters([]), *_histograms([], []))
+        return (*_counters([]), *_histograms([], []), *_relative_errors([], []))
 
     def collect(self) -> Iterator[Metric]:
         """Read the database."""
         yield from _counters(self._reader.totals())
         yield from _histograms(self._reader.scores(), self._reader.delays())
+        yield from _relative_errors(
+            self._reader.relative_errors(is_sample=False), self._reader.relative_errors(is_sample=True)
+        )
 
 
 def _counters(found: Iterable[Totals]) -> tuple[Metric, ...]:
@@ -60,6 +63,8 @@ def _counters(found: Iterable[Totals]) -> tuple[Metric, ...]:
         labels = [of.namespace, of.model, of.revision, str(of.attempt), str(of.epoch)]
         for decision, count in totals.decisions.items():
             predictions.add_metric([*labels, decision.value], count)
+        if totals.numbers:
+            predictions.add_metric([*labels, "number"], totals.numbers)
         for result, count in totals.results.items():
             outcomes.add_metric([*labels, result.value], count)
         for result, count in totals.representative.items():
@@ -71,6 +76,21 @@ def _counters(found: Iterable[Totals]) -> tuple[Metric, ...]:
             if count:
                 family.add_metric(labels, count)
     return predictions, outcomes, representative, corrections, *families.values()
+
+
+def _relative_errors(found: Iterable[RelativeErrors], of_sample: Iterable[RelativeErrors]) -> Iterator[Metric]:
+    texts = {
+        names.RELATIVE_ERROR: "Relative errors of numeric predictions with a first outcome that is evidence.",
+        names.REPRESENTATIVE_RELATIVE_ERROR: "Relative errors of numeric predictions of a random sample.",
+    }
+    for (name, text), observed in zip(texts.items(), (found, of_sample), strict=True):
+        family = HistogramMetricFamily(name, text, labels=list(names.STRATUM_LABELS))
+        for errors in observed:
+            of = errors.stratum
+            labels = [of.namespace, of.model, of.revision, str(of.attempt), str(of.epoch)]
+            bounds = [*names.RELATIVE_ERROR_EDGES, "+Inf"]
+            family.add_metric(labels, list(zip(bounds, itertools.accumulate(errors.counts), strict=True)), None)
+        yield family
 
 
 def _counter(name: str, text: str, *further: str) -> CounterMetricFamily:

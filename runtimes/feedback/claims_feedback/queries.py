@@ -14,13 +14,13 @@ FIRSTS_OF_CLAIMS: Final = """
 """
 
 OUTCOMES_OF_CLAIMS: Final = """
-    SELECT outcome.id, outcome.id, claim_id, model_id, outcome, is_representative,
+    SELECT outcome.id, outcome.id, claim_id, model_id, outcome, value, is_representative,
         coalesce(received_at_ms, observed_at_ms)
     FROM {asked} LEFT JOIN outcome ON claim_id = column1 AND model_id = column2
 """
 
 OUTCOMES_OF_ROWS: Final = """
-    SELECT outcome.id, outcome.id, request_id, row, model_id, outcome, is_representative,
+    SELECT outcome.id, outcome.id, request_id, row, model_id, outcome, value, is_representative,
         coalesce(received_at_ms, observed_at_ms)
     FROM {asked} LEFT JOIN outcome ON request_id = column1 AND row = column2 AND model_id = column3
 """
@@ -30,10 +30,12 @@ CANDIDATE_COLUMNS: Final = (
     "stratum_id",
     "revision_id",
     "decision",
+    "prediction.value",
     "cohort",
     "is_tester",
     "served_at_ms",
     "outcome",
+    "actual",
     "corrected",
     "is_repeat",
     "is_sampled",
@@ -63,21 +65,21 @@ ERASED: Final = """
 
 INSERT_PREDICTION: Final = """
     INSERT INTO prediction (
-        revision_id, stratum_id, request_id, row, claim_id, is_first_of_claim, decision, score, served_at_ms, cohort,
-        is_tester, received_at_ms, outcome, corrected, is_repeat, is_sampled
+        revision_id, stratum_id, request_id, row, claim_id, is_first_of_claim, decision, score, value, served_at_ms,
+        cohort, is_tester, received_at_ms, outcome, actual, corrected, is_repeat, is_sampled
     )
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 INSERT_OUTCOME: Final = """
     INSERT INTO outcome (
-        model_id, claim_id, request_id, row, outcome, is_representative, observed_at_ms, received_at_ms
+        model_id, claim_id, request_id, row, outcome, value, is_representative, observed_at_ms, received_at_ms
     )
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 UPDATE_LABEL: Final = """
-    UPDATE prediction SET outcome = ?, corrected = ?, is_repeat = ?, is_sampled = ? WHERE id = ?
+    UPDATE prediction SET outcome = ?, actual = ?, corrected = ?, is_repeat = ?, is_sampled = ? WHERE id = ?
 """
 
 INSERT_COHORT: Final = "INSERT INTO cohort (stratum_id, token, received_at_ms) VALUES (?, ?, ?)"
@@ -106,11 +108,25 @@ INSERT_ERASED: Final = """
 """
 
 SELECT_TOTALS: Final = """
-    SELECT namespace, model.name, revision.name, attempt, epoch, refer, settle, tp, fp, tn, fn, corrections,
+    SELECT namespace, model.name, revision.name, attempt, epoch, refer, settle, numbers, tp, fp, tn, fn, corrections,
         cohort_repeats, tester_predictions, tester_outcomes, sample_tp, sample_fp, sample_tn, sample_fn
     FROM stratum JOIN revision ON revision.id = revision_id JOIN model ON model.id = model_id
     WHERE namespace = coalesce(CAST(? AS TEXT), namespace) AND model.name = coalesce(CAST(? AS TEXT), model.name)
     ORDER BY namespace, model.name, stratum.id
+"""
+
+ADD_RELATIVE_ERRORS: Final = """
+    INSERT INTO relative_error (stratum_id, is_sample, bucket, observations) VALUES (?, ?, ?, ?)
+    ON CONFLICT (stratum_id, is_sample, bucket)
+    DO UPDATE SET observations = relative_error.observations + excluded.observations
+"""
+
+SELECT_RELATIVE_ERRORS: Final = """
+    SELECT namespace, model.name, revision.name, attempt, epoch, bucket, observations
+    FROM relative_error JOIN stratum ON stratum.id = stratum_id JOIN revision ON revision.id = revision_id
+        JOIN model ON model.id = model_id
+    WHERE is_sample = ?
+    ORDER BY namespace, model.name, stratum.id, bucket
 """
 
 SELECT_HISTOGRAMS: Final = """
@@ -121,18 +137,18 @@ SELECT_HISTOGRAMS: Final = """
 """
 
 EXPORT_PREDICTION: Final = """
-    SELECT revision.name, attempt, epoch, request_id, row, decision, score, served_at_ms, received_at_ms, outcome,
-        corrected, is_repeat, is_tester, is_sampled, cohort
+    SELECT revision.name, attempt, epoch, request_id, row, decision, score, value, served_at_ms, received_at_ms,
+        outcome, actual, corrected, is_repeat, is_tester, is_sampled, cohort
     FROM prediction JOIN revision ON revision.id = prediction.revision_id JOIN stratum ON stratum.id = stratum_id
     WHERE prediction.id = ?
 """
 
 EXPORT_OUTCOMES_OF_CLAIM: Final = """
-    SELECT id, request_id, row, outcome, is_representative, observed_at_ms, received_at_ms FROM outcome
+    SELECT id, request_id, row, outcome, value, is_representative, observed_at_ms, received_at_ms FROM outcome
     WHERE claim_id = ? AND model_id = ? ORDER BY id
 """
 
 EXPORT_OUTCOMES_OF_ROW: Final = """
-    SELECT id, request_id, row, outcome, is_representative, observed_at_ms, received_at_ms FROM outcome
+    SELECT id, request_id, row, outcome, value, is_representative, observed_at_ms, received_at_ms FROM outcome
     WHERE request_id = ? AND row = ? AND model_id = ? ORDER BY id
 """

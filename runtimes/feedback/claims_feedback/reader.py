@@ -16,6 +16,8 @@ class Totals:
     stratum: join.Stratum
     decisions: dict[join.Decision, int]
     """Predictions, but for those of testers."""
+    numbers: int
+    """Predictions that are a number, but for those of testers."""
     results: dict[join.Result, int]
     """First outcomes that are evidence."""
     corrections: int
@@ -27,6 +29,15 @@ class Totals:
     """First outcomes of testers' predictions."""
     representative: dict[join.Result, int]
     """First outcomes of the random sample."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelativeErrors:
+    """How far numbers were off, of one stratum since the database was created."""
+
+    stratum: join.Stratum
+    counts: tuple[int, ...]
+    """By bucket of `totals.ERROR_EDGES`, not cumulated; the last is of those beyond the last edge."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +75,20 @@ class Reader:
         """Return the seconds from prediction to outcome of every revision, by `totals.DELAY_EDGES_SECONDS`."""
         return list(self._histograms(totals.DELAY, buckets=len(totals.DELAY_EDGES_SECONDS) + 1, unit=1_000))
 
+    def relative_errors(self, *, is_sample: bool) -> list[RelativeErrors]:
+        """Return how far numbers were off by all outcomes that are evidence, or by those of the random sample."""
+        with self._database.reading() as statements:
+            rows = statements.select(queries.SELECT_RELATIVE_ERRORS, (int(is_sample),))
+        found: dict[join.Stratum, dict[int, int]] = {}
+        for namespace, model, revision, attempt, epoch, bucket, count in rows:
+            stratum = join.Stratum(namespace=namespace, model=model, revision=revision, attempt=attempt, epoch=epoch)
+            found.setdefault(stratum, {})[bucket] = count
+        buckets = range(len(totals.ERROR_EDGES) + 1)
+        return [
+            RelativeErrors(stratum=stratum, counts=tuple(counts.get(bucket, 0) for bucket in buckets))
+            for stratum, counts in found.items()
+        ]
+
     def export_claim(self, claim: join.Claim) -> erasure.ClaimRecords:
         """Return what is stored of a claim."""
         with self._database.reading() as statements:
@@ -89,9 +114,23 @@ class Reader:
 
 def _totals(row: Row) -> Totals:
     namespace, model, revision, attempt, epoch, *counts = row
-    refer, settle, tp, fp, tn, fn, corrections, cohort_repeats, tester_predictions, tester_outcomes, *sample = counts
+    (
+        refer,
+        settle,
+        numbers,
+        tp,
+        fp,
+        tn,
+        fn,
+        corrections,
+        cohort_repeats,
+        tester_predictions,
+        tester_outcomes,
+        *sample,
+    ) = counts
     return Totals(
         stratum=join.Stratum(namespace=namespace, model=model, revision=revision, attempt=attempt, epoch=epoch),
+        numbers=numbers,
         decisions={join.Decision.REFER: refer, join.Decision.SETTLE: settle},
         results={join.Result.TP: tp, join.Result.FP: fp, join.Result.TN: tn, join.Result.FN: fn},
         corrections=corrections,

@@ -11,6 +11,17 @@ Subject = tuple[str | int, ...]
 
 CLAIM_SUBJECT_PARTS: Final = 2
 
+NO_DECISION: Final = join.Decision.SETTLE.value
+NO_OUTCOME: Final = join.Outcome.NEGATIVE.value
+"""What a row with a number has in the columns of models that decide: those take nothing else, and nobody reads them."""
+
+
+def truth_of(outcome: str | None, value: float | None) -> join.Truth | None:
+    """Return what two columns say; None where it is not known."""
+    if value is not None:
+        return value
+    return join.Outcome(outcome) if outcome else None
+
 
 @dataclass(kw_only=True, slots=True)
 class Candidate:
@@ -20,7 +31,7 @@ class Candidate:
     """None while it is not stored."""
     stratum_id: int
     revision_id: int
-    decision: join.Decision
+    answer: join.Answer
     cohort: str | None
     """Its keyed hash."""
     is_tester: bool
@@ -34,27 +45,30 @@ class Candidate:
     @classmethod
     def stored(cls, values: Sequence[Any]) -> "Candidate":
         """Return a prediction that is stored. ``values``: of `queries.CANDIDATE_COLUMNS`."""
-        key, stratum_id, revision_id, decision, cohort, is_tester, served_at_ms, outcome, *flags = values
+        key, stratum_id, revision_id, decision, value, cohort, is_tester, served_at_ms, *label = values
+        outcome, actual, *flags = label
         corrected, is_repeat, is_sampled = map(bool, flags)
         return cls(
             id=key,
             stratum_id=stratum_id,
             revision_id=revision_id,
-            decision=join.Decision(decision),
+            answer=join.Decision(decision) if value is None else value,
             cohort=cohort,
             is_tester=bool(is_tester),
             served_at_ms=served_at_ms,
-            label=join.Label(outcome=join.Outcome(outcome) if outcome else None, corrected=corrected),
+            label=join.Label(outcome=truth_of(outcome, actual), corrected=corrected),
             is_repeat=is_repeat,
             is_sampled=is_sampled,
         )
 
     @property
-    def label_values(self) -> tuple[str | None, int, int, int]:
+    def label_values(self) -> tuple[str | None, float | None, int, int, int]:
         """The outcome, whether it was corrected, is a repeat, and had a representative one, as they are stored."""
         outcome = self.label.outcome
         flags = int(self.label.corrected), int(self.is_repeat), int(self.is_sampled)
-        return outcome.value if outcome else None, *flags
+        if isinstance(outcome, float):
+            return None, outcome, *flags
+        return outcome.value if outcome else None, None, *flags
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +79,7 @@ class PredictionRow:
     request_id: str
     row: int
     claim_id: str | None
-    score: float
+    score: float | None
     candidate: Candidate
 
     @property
@@ -95,7 +109,11 @@ class PredictionRow:
         """Return the values of `queries.INSERT_PREDICTION`."""
         it = self.candidate
         named = (it.revision_id, it.stratum_id, self.request_id, self.row, self.claim_id, int(is_first_of_claim))
-        answered = (it.decision.value, self.score, it.served_at_ms, it.cohort, int(it.is_tester), received_at_ms)
+        if isinstance(it.answer, float):
+            answer: tuple[str, float, float | None] = (NO_DECISION, 0.0, it.answer)
+        else:
+            answer = (it.answer.value, self.score or 0.0, None)
+        answered = (*answer, it.served_at_ms, it.cohort, int(it.is_tester), received_at_ms)
         return *named, *answered, *it.label_values
 
 
@@ -105,14 +123,14 @@ class OutcomeRow:
 
     model_id: int
     subject: Subject
-    outcome: join.Outcome
+    truth: join.Truth
     is_representative: bool
     observed_at_ms: int
 
     @property
-    def said(self) -> tuple[Subject, join.Outcome, bool]:
+    def said(self) -> tuple[Subject, join.Truth, bool]:
         """What no other outcome says."""
-        return self.subject, self.outcome, self.is_representative
+        return self.subject, self.truth, self.is_representative
 
     @property
     def subjects(self) -> list[Subject]:
@@ -123,5 +141,5 @@ class OutcomeRow:
         """Return the values of `queries.INSERT_OUTCOME`."""
         names_claim = len(self.subject) == CLAIM_SUBJECT_PARTS
         named = (self.subject[0], None, None) if names_claim else (None, *self.subject[:2])
-        said = self.outcome.value, int(self.is_representative)
-        return self.model_id, *named, *said, self.observed_at_ms, received_at_ms
+        said = (NO_OUTCOME, self.truth) if isinstance(self.truth, float) else (self.truth.value, None)
+        return self.model_id, *named, *said, int(self.is_representative), self.observed_at_ms, received_at_ms

@@ -206,6 +206,39 @@ MIGRATIONS: tuple[Migration, ...] = (
             """,
         ),
     ),
+    Migration(
+        description="numbers",
+        statements=(
+            # Of models that return a number; decision and outcome then hold what nobody reads (`rows.NO_DECISION`).
+            "ALTER TABLE prediction ADD COLUMN value REAL",
+            "ALTER TABLE prediction ADD COLUMN actual REAL",
+            "ALTER TABLE outcome ADD COLUMN value REAL",
+            "ALTER TABLE stratum ADD COLUMN numbers INTEGER NOT NULL DEFAULT 0",
+            # 1e300 is larger than any number that is taken, so it stands for none.
+            "DROP INDEX outcome_of_claim",
+            """
+            CREATE UNIQUE INDEX outcome_of_claim
+                ON outcome (claim_id, model_id, outcome, is_representative, coalesce(value, 1e300))
+                WHERE claim_id IS NOT NULL
+            """,
+            "DROP INDEX outcome_of_row",
+            """
+            CREATE UNIQUE INDEX outcome_of_row
+                ON outcome (request_id, row, model_id, outcome, is_representative, coalesce(value, 1e300))
+                WHERE request_id IS NOT NULL
+            """,
+            # Totals too, of numbers with an outcome: all of them, and those of the random sample.
+            """
+            CREATE TABLE relative_error (
+                stratum_id INTEGER NOT NULL REFERENCES stratum,
+                is_sample INTEGER NOT NULL,
+                bucket INTEGER NOT NULL,
+                observations INTEGER NOT NULL,
+                PRIMARY KEY (stratum_id, is_sample, bucket)
+            ) STRICT
+            """,
+        ),
+    ),
 )
 
 

@@ -19,7 +19,7 @@ from claims_feedback.rows import CLAIM_SUBJECT_PARTS, Candidate, OutcomeRow, Pre
 
 Sent = TypeVar("Sent", PredictionRow, OutcomeRow)
 
-Said = tuple[join.Outcome, bool]
+Said = tuple[join.Truth, bool]
 """An outcome, and whether it is of a random sample."""
 
 Arrival = tuple[Candidate, Said, int]
@@ -113,7 +113,7 @@ class Store:
         before = {candidate.id: candidate.label_values for each in found.values() for candidate in each}
         labelled, corrections = self._relabel(
             [
-                (candidate, (row.outcome, row.is_representative), self._received_at_ms)
+                (candidate, (row.truth, row.is_representative), self._received_at_ms)
                 for row in new
                 for candidate in found[row.subject]
             ]
@@ -144,7 +144,7 @@ class Store:
             candidate=Candidate(
                 stratum_id=stratum_id,
                 revision_id=revision_id,
-                decision=prediction.decision,
+                answer=prediction.answer,
                 cohort=None if prediction.cohort is None else hashes.token("cohort", prediction.cohort),
                 is_tester=prediction.is_tester,
                 served_at_ms=_milliseconds(prediction.served_at),
@@ -164,7 +164,7 @@ class Store:
         return OutcomeRow(
             model_id=model_id,
             subject=subject,
-            outcome=observed.outcome,
+            truth=observed.truth,
             is_representative=join.is_representative(observed, uniform=uniform, floor=self._propensity_floor),
             observed_at_ms=_milliseconds(observed.observed_at),
         )
@@ -214,8 +214,9 @@ class Store:
         """Return (id, what was said, time at which it came) of every outcome of these subjects."""
         found: defaultdict[Subject, list[tuple[int, Said, int]]] = defaultdict(list)
         for sql, keys in _by_kind(subjects, queries.OUTCOMES_OF_CLAIMS, queries.OUTCOMES_OF_ROWS):
-            for outcome_id, *subject, outcome, sampled, received_at_ms in select_asked(self._statements, sql, keys):
-                said = join.Outcome(outcome), bool(sampled)
+            for row in select_asked(self._statements, sql, keys):
+                outcome_id, *subject, outcome, value, sampled, received_at_ms = row
+                said = (join.Outcome(outcome) if value is None else value), bool(sampled)
                 found[tuple(subject)].append((outcome_id, said, received_at_ms))
         return found
 
@@ -241,6 +242,8 @@ class Store:
         gave_evidence = dict.fromkeys(before)
         labelled = corrected = 0
         for candidate, (outcome, is_representative), received_at_ms in arrivals:
+            if not join.is_comparable(candidate.answer, outcome):
+                continue
             label, candidate.label = candidate.label, join.relabel(candidate.label, [outcome])
             if label.outcome is None:
                 standing = _standing(candidate, candidate.cohort, gave_evidence)
@@ -259,19 +262,17 @@ class Store:
         return labelled, corrected
 
     def _count_representative(
-        self, candidate: Candidate, outcome: join.Outcome, gave_evidence: dict[tuple[int, str], None]
+        self, candidate: Candidate, outcome: join.Truth, gave_evidence: dict[tuple[int, str], None]
     ) -> None:
         """Count a first outcome of the random sample, once per cohort: whatever outcomes beside it the cohort had."""
         token = None if candidate.cohort is None else candidate.cohort + SAMPLE_COHORT
         if _standing(candidate, token, gave_evidence) is join.Standing.EVIDENCE:
-            result = join.RESULT_OF[candidate.decision, outcome]
-            self._increments.count_representative(candidate.stratum_id, result)
+            self._increments.count_representative(candidate.stratum_id, candidate.answer, outcome)
 
     def _count_label(
-        self, candidate: Candidate, outcome: join.Outcome, standing: join.Standing, received_at_ms: int
+        self, candidate: Candidate, outcome: join.Truth, standing: join.Standing, received_at_ms: int
     ) -> None:
-        result = join.RESULT_OF[candidate.decision, outcome]
-        self._increments.count_label(candidate.stratum_id, standing, result)
+        self._increments.count_label(candidate.stratum_id, standing, candidate.answer, outcome)
         if not candidate.is_tester:
             self._increments.observe_delay(candidate.revision_id, received_at_ms - candidate.served_at_ms)
 
@@ -279,9 +280,11 @@ class Store:
         candidate = row.candidate
         if candidate.is_tester:
             self._increments.counts[candidate.stratum_id, totals.TESTER_PREDICTIONS] += 1
+        elif isinstance(candidate.answer, float):
+            self._increments.counts[candidate.stratum_id, totals.NUMBERS] += 1
         else:
-            self._increments.counts[candidate.stratum_id, candidate.decision.value] += 1
-            self._increments.observe_score(candidate.revision_id, row.score)
+            self._increments.counts[candidate.stratum_id, candidate.answer.value] += 1
+            self._increments.observe_score(candidate.revision_id, row.score or 0.0)
 
     def _id_of(self, table: str, **key: str | int) -> int:
         """Return the id of a model, a revision or a stratum, which is stored when it is new."""

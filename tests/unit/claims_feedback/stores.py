@@ -24,7 +24,18 @@ MODELS = [(namespace, "claim-risk") for namespace in ("claims", "other")]
 Arrival = Prediction | ObservedOutcome
 Counts = dict[tuple[Stratum, str], int]
 
-TABLES = ("setting", "erased", "histogram", "cohort", "outcome", "prediction", "stratum", "revision", "model")
+TABLES = (
+    "setting",
+    "erased",
+    "relative_error",
+    "histogram",
+    "cohort",
+    "outcome",
+    "prediction",
+    "stratum",
+    "revision",
+    "model",
+)
 """Those that refer to others first."""
 
 

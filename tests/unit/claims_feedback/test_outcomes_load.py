@@ -313,7 +313,7 @@ def sampled(service: Running, model: str) -> dict[str, int]:
     ("column", "value", "sentence"),
     [
         ("audit", "perhaps", "audit: `perhaps` is neither true (or 1) nor false (or 0)"),
-        ("propensity", "often", "propensity: `often` is no number above 0, at most 1"),
+        ("propensity", "often", "propensity: `often` is no number such as 0.25"),
         ("propensity", "1.5", "propensity: Expected `float` <= 1.0"),
         ("propensity", "nan", "propensity: Expected `float` > 0.0"),
     ],
@@ -334,3 +334,13 @@ def test_a_propensity_below_the_floor_of_the_service_is_named(service: Running, 
     )  # fmt: skip
     assert ended.status == 1
     assert "Expected at least 0.05, got 0.01" in ended.said
+
+
+def test_a_file_may_hold_numbers(service: Running, folder: Path) -> None:
+    rows = ["claimId,cost,observedAt", "C1,120.5,2025-11-20T10:00Z", "C2,,", "C3,much,2025-11-20T10:00Z"]
+    (folder / "costs.csv").write_text("\n".join(rows))
+    named = ("--namespace", "claims", "--model", "costs", "--column", "value=cost", "--skip-bad-rows")
+    ended = run(service, "load", folder / "costs.csv", *named)
+    assert ended.status == 1
+    assert "value: `much` is no number such as 0.25" in ended.said
+    assert ended.counts | {"accepted": 1, "withoutOutcome": 1, "bad": 1} == ended.counts

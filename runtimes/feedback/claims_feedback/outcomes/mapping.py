@@ -12,7 +12,18 @@ from zoneinfo import ZoneInfo
 from claims_feedback import errors, messages
 from claims_feedback.join import Outcome
 
-FIELDS: Final = ("namespace", "model", "claimId", "requestId", "row", "outcome", "observedAt", "audit", "propensity")
+FIELDS: Final = (
+    "namespace",
+    "model",
+    "claimId",
+    "requestId",
+    "row",
+    "outcome",
+    "value",
+    "observedAt",
+    "audit",
+    "propensity",
+)
 """Fields of an outcome, as the REST interface names them; a column may have the name in snake case too."""
 
 Item = dict[str, Any]
@@ -61,10 +72,13 @@ class RowMapping:
     def read(self, values: Mapping[str, object], clock: messages.Clock) -> Item | None:
         """Return the outcome of a row, None where it is not known yet; raise `Unreadable` for anything else."""
         said = {name: self._value(name, values) for name in FIELDS}
-        if said["outcome"] is None:
+        if said["outcome"] is None and said["value"] is None:
             return None
         item: Item = {name: _text(name, value) for name, value in said.items() if value is not None}
-        item["outcome"] = self._outcome(item["outcome"])
+        if "outcome" in item:
+            item["outcome"] = self._outcome(item["outcome"])
+        if "value" in item:
+            item["value"] = _real("value", item["value"])
         if "observedAt" in item:
             item["observedAt"] = self._moment(said["observedAt"]).isoformat()
         if "row" in item:
@@ -72,7 +86,7 @@ class RowMapping:
         if "audit" in item:
             item["audit"] = _truth(item["audit"])
         if "propensity" in item:
-            item["propensity"] = _share(item["propensity"])
+            item["propensity"] = _real("propensity", item["propensity"])
         try:
             messages.check_outcome(item, clock)
         except errors.Unacceptable as error:
@@ -134,11 +148,11 @@ def _truth(text: str) -> bool:
     return said in ("true", "1")
 
 
-def _share(text: str) -> float:
+def _real(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise Unreadable(f"propensity: `{text[:100]}` is no number above 0, at most 1") from error
+        raise Unreadable(f"{name}: `{text[:100]}` is no number such as 0.25") from error
 
 
 def _text(name: str, value: object) -> str:
