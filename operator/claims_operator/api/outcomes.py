@@ -6,7 +6,7 @@ from typing import Final
 from pydantic import Field
 
 from claims_operator.api.base import ApiModel
-from claims_operator.api.quantities import Duration, Margin, Share
+from claims_operator.api.quantities import Duration, Margin, Share, Tolerance
 
 OUTCOME_METRICS: Final = ("accuracy", "precision", "recall")
 """Fields of spec.analysis that are judged from outcomes, in the order in which they are shown."""
@@ -46,9 +46,14 @@ class OutcomeGate(ApiModel):
 
 
 class Accuracy(OutcomeGate):
-    """The share of decisions that the later outcome confirmed."""
+    """The share of decisions that the later outcome confirmed, or of numbers that were near enough."""
 
     margin: Margin = Field(default="0.02", description="The candidate's share may be lower by less than this.")
+    tolerance: Tolerance | None = Field(
+        default=None,
+        description="For a model that returns a number (severity, price): a prediction is right when it is off by at"
+        ' most this share of the actual number, for example "0.1".',
+    )
 
 
 class Precision(OutcomeGate):

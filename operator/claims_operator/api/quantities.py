@@ -6,6 +6,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, WithJsonSchema
 
+from claims_contract.metrics import RELATIVE_ERROR_EDGES
+
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DURATION_PATTERN: Final = r"^[0-9]{1,6}[smhd]$"
 RATIO_PATTERN: Final = r"^(0([.][0-9]{1,6})?|1([.]0{1,6})?)$"
@@ -81,6 +83,11 @@ _confidence = _text(RATIO_PATTERN, _RATIO, length=32, also=(_CONFIDENCE_RULE,))
 _number = _text(NUMBER_PATTERN, 'write a number in quotes, for example "0.25" or "-3"', length=32)
 _address = _text(ADDRESS_PATTERN, ADDRESS_MESSAGE, length=LONGEST_ADDRESS)
 _version = _text(SEMANTIC_VERSION_PATTERN, "write the model's semantic version, three numbers such as 2.1.0", length=64)
+_tolerance = _text(
+    f"^({'|'.join(edge.replace('.', '[.]') for edge in RELATIVE_ERROR_EDGES)})$",
+    f"write one of the tolerances that are counted, in quotes: {', '.join(RELATIVE_ERROR_EDGES)}",
+    length=32,
+)
 _uri = _text(
     MODEL_URI_PATTERN,
     "write models:/<name>/<version number> or models:/<name>@<alias>, for example models:/claim-risk/7",
@@ -92,6 +99,7 @@ Interval = Annotated[str, _interval[0], _interval[1]]
 Share = Annotated[str, _share[0], _share[1]]
 Margin = Annotated[str, _margin[0], _margin[1]]
 Confidence = Annotated[str, _confidence[0], _confidence[1]]
+Tolerance = Annotated[str, _tolerance[0], _tolerance[1]]
 Number = Annotated[str, _number[0], _number[1]]
 BaseUrl = Annotated[str, _address[0], _address[1]]
 SemanticVersion = Annotated[str, _version[0], _version[1]]

@@ -314,6 +314,14 @@ class PrometheusReference(ApiModel):
 class Analysis(ApiModel):
     """What a candidate must show. All but own metrics are sequential tests, valid at every look."""
 
+    model_config = config(
+        rule(
+            "!has(self.accuracy) || !has(self.accuracy.tolerance) || (!has(self.precision) && !has(self.recall))",
+            "accuracy.tolerance is for a model that returns a number, which has no precision and no recall:"
+            " remove those, or tolerance",
+        )
+    )
+
     interval: Interval = Field(default="30s", description="Time between two looks.")
     confidence: Confidence = Field(
         default="0.95", description="Confidence of the whole attempt, however often it is looked at."

@@ -104,6 +104,7 @@ def _absorb_outcomes(evidence: Evidence, snapshot: Snapshot, window: Window) -> 
         question = metric.question
         newest = counting.newest_outcome(question, totals)
         metric = replace(metric, last_at=metric.last_at if newest is None else newest)
+        metric = replace(metric, trouble=counting.trouble_with_outcomes(question, totals))
         metric = metric.seeded(counting.outcomes_before(question, totals, window))
         whole = Pair()
         for epoch, batch in counting.outcome_batches(question, grown, window).items():

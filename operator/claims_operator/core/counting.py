@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from claims_contract import metrics
 from claims_operator.core import queries
 from claims_operator.core.counters import Source
 from claims_operator.core.limits import Window
@@ -148,6 +149,23 @@ def newest_outcome(question: Question, totals: Iterable[OutcomeTotal]) -> float 
     return max((total.at for total in totals if total.result.startswith(SAMPLE) == question.is_of_sample), default=None)
 
 
+def trouble_with_outcomes(question: Question, totals: Iterable[OutcomeTotal]) -> Trouble | None:
+    """Return why outcomes cannot be counted: what a model returns is not what the question is about."""
+    kinds = {total.result.removeprefix(SAMPLE) for total in totals if total.value > 0}
+    has_numbers, has_results = INFINITE_EDGE in kinds, not kinds.isdisjoint(metrics.RESULTS)
+    if has_numbers and not has_results and question.tolerance is None:
+        message = "the model returns numbers, which are right within a tolerance only: set analysis.accuracy.tolerance"
+        if question.metric != ACCURACY:
+            message = (
+                f"the model returns numbers, which have no {question.metric}: judge it by accuracy with a tolerance"
+            )
+    elif has_results and not has_numbers and question.tolerance is not None:
+        message = "the model returns decisions, which are right or wrong: remove analysis.accuracy.tolerance"
+    else:
+        return None
+    return Trouble(is_error=False, message=message)
+
+
 def outcomes_before(question: Question, totals: Iterable[OutcomeTotal], window: Window) -> Counts:
     """Return stable's outcomes of other attempts."""
     return _outcomes(
@@ -194,6 +212,11 @@ def outcome_batches(question: Question, grown: Growth, window: Window) -> dict[i
 
 def _outcomes(question: Question, counts: Iterable[tuple[str, float]]) -> Counts:
     prefix = SAMPLE if question.is_of_sample else ""
+    if question.tolerance is not None:
+        numbers = {kind: count for kind, count in counts}
+        near = numbers.get(prefix + bucket_kind(question.tolerance), 0.0)
+        total = max(numbers.get(prefix + INFINITE_EDGE, 0.0), near)
+        return Counts(total=total, bad=total - near)
     rights = {prefix + result for result in RIGHT_RESULTS[question.metric]}
     wrongs = {prefix + result for result in WRONG_RESULTS[question.metric]}
     right = bad = 0.0

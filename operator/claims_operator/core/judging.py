@@ -1,6 +1,7 @@
 """How a spec and a status say what is judged: limits, gate and window of the sequential tests."""
 
 import datetime as dt
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from claims_operator.api.names import ObjectKey
@@ -43,11 +44,18 @@ def limits(spec: ClaimsModelSpec) -> Limits:
             min_fraction_under=float(analysis.latency.min_fraction_under),
             margin=float(analysis.latency.margin),
         ),
-        accuracy=_outcome_limits(AccuracyLimits, analysis.accuracy),
+        accuracy=_accuracy_limits(analysis.accuracy),
         precision=_outcome_limits(PrecisionLimits, analysis.precision),
         recall=_outcome_limits(RecallLimits, analysis.recall),
         labels=spec.feedback.labels,
     )
+
+
+def _accuracy_limits(gate: Accuracy | None) -> AccuracyLimits | None:
+    asked = _outcome_limits(AccuracyLimits, gate)
+    if asked is None or gate is None or gate.tolerance is None:
+        return asked
+    return replace(asked, tolerance=float(gate.tolerance))
 
 
 def _outcome_limits(kind: type[Asked], gate: Accuracy | Precision | Recall | None) -> Asked | None:

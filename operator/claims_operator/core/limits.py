@@ -64,9 +64,12 @@ class OutcomeLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class AccuracyLimits(OutcomeLimits):
-    """Wrong decisions of all."""
+    """Wrong decisions of all, or numbers that are off by more than a tolerance."""
 
     metric: ClassVar[str] = "accuracy"
+    tolerance: float | None = None
+    """Largest relative error of a number that counts as right, one of claims_contract.metrics.RELATIVE_ERROR_EDGES;
+    None for decisions."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -281,7 +281,7 @@ class MetricEvidence:
     def to_json(self) -> dict[str, Any]:
         """Return the whole state; `from_json` continues the same tests."""
         data: dict[str, Any] = {
-            "question": [self.question.metric, self.question.margin, self.question.limit, self.question.is_of_sample],
+            "question": self.question.to_json(),
             "history": self.history.to_json(),
             "promotion": [test.to_json() for test in self.promotion],
             "comparison": self.comparison.to_json(),
@@ -312,8 +312,7 @@ class MetricEvidence:
         States of before the mixtures and the gross tests go on: the comparison from its sums, the gross tests from
         here, and the damped exact tests of errors and latency, which the mixtures replace, are left behind.
         """
-        metric, margin, limit, *further = data["question"]
-        question = Question(metric=metric, margin=margin, limit=limit, is_of_sample=bool(further and further[0]))
+        question = Question.from_json(data["question"])
         fresh = cls.start(question)
         is_exact = not question.is_bursty
         return cls(

@@ -98,7 +98,13 @@ def grpc_answers(scope: Scope, *, window_seconds: int, match_labels: MatchLabels
     return f"sum without (__name__, {', '.join(GRPC_METHOD_LABELS)}) ({by_status})"
 
 
-OUTCOME_TOTALS: Final = (metrics.OUTCOMES_TOTAL, metrics.REPRESENTATIVE_OUTCOMES_TOTAL, metrics.PREDICTIONS_TOTAL)
+OUTCOME_TOTALS: Final = (
+    metrics.OUTCOMES_TOTAL,
+    metrics.REPRESENTATIVE_OUTCOMES_TOTAL,
+    f"{metrics.RELATIVE_ERROR}_bucket",
+    f"{metrics.REPRESENTATIVE_RELATIVE_ERROR}_bucket",
+    metrics.PREDICTIONS_TOTAL,
+)
 """Predictions tell which share of them got an outcome."""
 
 
@@ -131,11 +137,14 @@ def shown_latency(window: Window, threshold_milliseconds: int) -> str:
     return f'sum by ({CLUSTER_LABEL}, le) ({REQUEST_TIME_BUCKET}{{{CLUSTER_LABEL}=~"{_clusters(window)}",le=~"{le}"}})'
 
 
-def shown_outcomes(window: Window, *, is_of_sample: bool) -> str:
+def shown_outcomes(window: Window, *, is_of_sample: bool, is_numeric: bool = False) -> str:
     """Return the query that shows a person the counters behind `accuracy`, `precision` and `recall`."""
-    name = metrics.REPRESENTATIVE_OUTCOMES_TOTAL if is_of_sample else metrics.OUTCOMES_TOTAL
+    if is_numeric:
+        name = f"{metrics.REPRESENTATIVE_RELATIVE_ERROR if is_of_sample else metrics.RELATIVE_ERROR}_bucket"
+    else:
+        name = metrics.REPRESENTATIVE_OUTCOMES_TOTAL if is_of_sample else metrics.OUTCOMES_TOTAL
     return (
-        f"max by (revision, epoch, result) ({name}"
+        f"max by (revision, epoch, {'le' if is_numeric else 'result'}) ({name}"
         f'{{model_namespace="{window.namespace}",model_name="{window.name}",attempt="{window.attempt}"}})'
     )
 
@@ -145,7 +154,8 @@ def shown(metric: str, window: Window, limits: Limits) -> str:
     if metric == "latency" and limits.latency is not None:
         return shown_latency(window, limits.latency.threshold_milliseconds)
     if metric in OUTCOME_METRICS:
-        return shown_outcomes(window, is_of_sample=limits.labels.is_sample)
+        is_numeric = limits.accuracy is not None and limits.accuracy.tolerance is not None
+        return shown_outcomes(window, is_of_sample=limits.labels.is_sample, is_numeric=is_numeric)
     return shown_errors(window)
 
 

@@ -1,10 +1,11 @@
 """What is tested about a metric, and how far apart the alternatives lie."""
 
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final, Self
 
 from claims_operator.api.outcomes import OUTCOME_METRICS, Labels
-from claims_operator.core.limits import MARGIN_FACTORS, Limits
+from claims_operator.core.limits import MARGIN_FACTORS, AccuracyLimits, Limits
 from claims_sequential import OneSampleTest, TwoSampleTest
 
 ERRORS: Final = "errors"
@@ -44,6 +45,18 @@ class Question:
     """Largest acceptable rate of bad events of the candidate; None for no such limit."""
     is_of_sample: bool = False
     """Whether only outcomes of the random sample are counted."""
+    tolerance: float | None = None
+    """Relative error above which a number is wrong; None where decisions are."""
+
+    def to_json(self) -> list[Any]:
+        """Return the fields in order."""
+        return [self.metric, self.margin, self.limit, self.is_of_sample, self.tolerance]
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """Read what `to_json` returned; older states end after the limit."""
+        metric, margin, limit, is_of_sample, tolerance = [*data, False, None][:5]
+        return cls(metric=metric, margin=margin, limit=limit, is_of_sample=is_of_sample, tolerance=tolerance)
 
     @property
     def is_of_outcomes(self) -> bool:
@@ -71,6 +84,7 @@ class Question:
         return self.margin if self.limit is None else min(self.margin, self.limit)
 
 
+@lru_cache(maxsize=256)
 def questions(limits: Limits) -> tuple[Question, ...]:
     """Return what the limits ask, in the order in which it is shown."""
     found = []
@@ -82,7 +96,13 @@ def questions(limits: Limits) -> tuple[Question, ...]:
     for asked in () if limits.labels is Labels.SELECTIVE else limits.outcomes:
         wrong = None if asked.min is None else _complement(asked.min)
         found.append(
-            Question(metric=asked.metric, margin=asked.margin, limit=wrong, is_of_sample=limits.labels.is_sample)
+            Question(
+                metric=asked.metric,
+                margin=asked.margin,
+                limit=wrong,
+                is_of_sample=limits.labels.is_sample,
+                tolerance=asked.tolerance if isinstance(asked, AccuracyLimits) else None,
+            )
         )
     return tuple(found)
 

@@ -186,9 +186,13 @@ def _outcome_kind(labels: Mapping[str, str]) -> str:
     name, result, decision = (labels.get(label, "") for label in ("__name__", "result", "decision"))
     if name == metrics.PREDICTIONS_TOTAL:
         return decision if decision in (tensors.REFER, tensors.SETTLE) else ""
-    if result not in metrics.RESULTS:
+    is_of_sample = name.startswith((metrics.REPRESENTATIVE_OUTCOMES_TOTAL, metrics.REPRESENTATIVE_RELATIVE_ERROR))
+    edge = _edge(labels)
+    if edge is not None:
+        result = INFINITE_EDGE if math.isinf(edge) else bucket_kind(edge)
+    elif result not in metrics.RESULTS:
         return ""
-    return SAMPLE + result if name == metrics.REPRESENTATIVE_OUTCOMES_TOTAL else result
+    return SAMPLE + result if is_of_sample else result
 
 
 def read_edges(found: Iterable[Series]) -> tuple[float, ...]:

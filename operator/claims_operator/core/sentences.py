@@ -5,6 +5,7 @@ from typing import Final
 
 from claims_operator.core.metric import MetricEvidence
 from claims_operator.core.proof import Wanted, seconds_to_show
+from claims_operator.core.questions import Question
 from claims_operator.core.terms import Claim
 from claims_sequential import Pair
 
@@ -34,12 +35,19 @@ MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
 LONGEST_SECONDS: Final = 365 * DAY
 
 
+def bad_events(question: Question) -> str:
+    """Return what is counted against a version."""
+    if question.tolerance is not None:
+        return f"predictions off by more than {percent(question.tolerance)}"
+    return BAD_EVENTS[question.metric]
+
+
 def seen(metric: MetricEvidence, *, confidence: float) -> str:
     """Return the rates of both versions and, where there is one, the interval of their difference."""
     name, total = metric.question.metric, metric.total
     difference = metric.comparison.difference
     interval = difference.interval(confidence=confidence, margin=metric.question.margin)
-    found = _rates(BAD_EVENTS[name], OBSERVATIONS[name], total)
+    found = _rates(bad_events(metric.question), OBSERVATIONS[name], total)
     if interval is None or difference.estimate is None:
         return found
     low, high = (_points(bound) for bound in interval)
@@ -48,7 +56,7 @@ def seen(metric: MetricEvidence, *, confidence: float) -> str:
 
 def not_shown(metric: MetricEvidence, claim: Wanted, log_needed: float) -> str:
     """Return a claim, how far its evidence is, and how long the rest takes."""
-    bad = BAD_EVENTS[metric.question.metric]
+    bad = bad_events(metric.question)
     if claim.difference is None:
         claimed = f"{bad} below {percent(metric.question.limit)}"
     else:
@@ -74,7 +82,7 @@ def labels_left(metric: MetricEvidence, asked: int) -> str:
 
 def rollback(metric: MetricEvidence, claim: Claim, *, confidence: float) -> str:
     """Return why a candidate has to go."""
-    name, bad = metric.question.metric, BAD_EVENTS[metric.question.metric]
+    name, bad = metric.question.metric, bad_events(metric.question)
     said = seen(metric, confidence=confidence)
     match claim:
         case Claim.WORSE | Claim.GROSSLY_WORSE:

@@ -59,8 +59,8 @@ class OutcomeTotal:
     attempt: int
     epoch: int
     result: str
-    """One of claims_contract.metrics.RESULTS, with `SAMPLE` before it for the random sample alone; of predictions the
-    decision, ``refer`` or ``settle``."""
+    """One of claims_contract.metrics.RESULTS; of numbers that are off by at most an edge, `bucket_kind` of it; either
+    with `SAMPLE` before it for the random sample alone. Of predictions the decision, ``refer`` or ``settle``."""
     value: float
     at: float
     """When it was scraped, in seconds since 1970."""

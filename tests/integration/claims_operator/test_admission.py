@@ -81,6 +81,15 @@ def test_the_smallest_object_is_filled_in_as_the_models_say(api_server: ControlP
         pytest.param("analysis.recall.min", "1", "a share is above 0 and below 1", id="recall-of-one"),
         pytest.param("analysis.recall.minLabels", 0, "greater than or equal to 1", id="no-label"),
         pytest.param("analysis.recall.deadline", "soon", "write a whole number and a unit", id="outcome-deadline"),
+        pytest.param(
+            "analysis.accuracy.tolerance", "0.12", "write one of the tolerances that are counted", id="tolerance"
+        ),
+        pytest.param(
+            "analysis",
+            {"accuracy": {"tolerance": "0.1"}, "recall": {}},
+            "a number, which has no precision and no recall",
+            id="recall-of-a-number",
+        ),
         pytest.param("feedback.labels", "Some", 'supported values: "Complete", "Audited"', id="labels-of-no-kind"),
         pytest.param("analysis.latency.thresholdMilliseconds", 0, "greater than or equal to 1", id="no-latency"),
         pytest.param("serving.route.hostname", "Not A Host", "should match", id="hostname"),

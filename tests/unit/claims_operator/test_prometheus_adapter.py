@@ -157,7 +157,7 @@ async def test_a_look_is_for_the_models_that_are_judged_and_for_edges_up_to_the_
     assert routes in gateway
     assert routes in grpc
     named = 'model_namespace=~"claims|fraud",model_name=~"claim-risk|triage"'
-    totals = "claims_outcomes_total|claims_representative_outcomes_total|claims_predictions_total"
+    totals = "|".join(queries.OUTCOME_TOTALS)
     assert outcomes == f'{{__name__=~"{totals}",{named}}}[60s]'
     assert r'le=~"|0\\.5|100|100\\.0|250|250\\.0|\\+Inf"' in gateway
 
