@@ -23,7 +23,7 @@ Render = Callable[[Scene], Iterable[RenderableType]]
 LEAST_SECONDS: Final = 0.5
 """Time between two reads: what changes together is read once."""
 OLDEST_SECONDS: Final = 10.0
-"""On a terminal, what was read is read again so often, for the ages in it."""
+"""So often everything is read again: for the ages in it, and for whoever may read but not watch."""
 ASK_AGAIN_SECONDS: Final = 2.0
 
 
@@ -34,7 +34,7 @@ async def watch(api: Api, name: str, render: Render) -> None:
         await _append(api, name, render)
         return
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as picture:
-        async with contextlib.aclosing(_scenes(api, name, longest_seconds=OLDEST_SECONDS)) as scenes:
+        async with contextlib.aclosing(_scenes(api, name)) as scenes:
             async for seen in scenes:
                 parts = [Text(seen, style="bold red")] if isinstance(seen, str) else list(render(seen))
                 picture.update(Group(*parts), refresh=True)
@@ -43,7 +43,7 @@ async def watch(api: Api, name: str, render: Render) -> None:
 async def _append(api: Api, name: str, render: Render) -> None:
     """Write the picture below the one before, where it is another; ages alone make no other."""
     before: tuple[object, ...] = ()
-    async with contextlib.aclosing(_scenes(api, name, longest_seconds=None)) as scenes:
+    async with contextlib.aclosing(_scenes(api, name)) as scenes:
         async for seen in scenes:
             if isinstance(seen, str):
                 click.echo(seen, err=True)
@@ -54,7 +54,7 @@ async def _append(api: Api, name: str, render: Render) -> None:
                 before = content
 
 
-async def _scenes(api: Api, name: str, *, longest_seconds: float | None) -> AsyncGenerator[Scene | str, None]:
+async def _scenes(api: Api, name: str) -> AsyncGenerator[Scene | str, None]:
     """Yield what there is to see, after each change; a sentence while the API server does not answer."""
     changed = asyncio.Event()
     seen = await scene.read(api, name)
@@ -64,7 +64,7 @@ async def _scenes(api: Api, name: str, *, longest_seconds: float | None) -> Asyn
         yield seen
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), longest_seconds)
+                await asyncio.wait_for(changed.wait(), OLDEST_SECONDS)
             await asyncio.sleep(LEAST_SECONDS)
             changed.clear()
             try:
@@ -97,8 +97,9 @@ async def _follow(api: Api, kind: Kind, changed: asyncio.Event, *, labels_: str 
                 async for _ in changes:
                     changed.set()
         except Unreachable:
-            await asyncio.sleep(ASK_AGAIN_SECONDS)
-            # Whatever happened meanwhile, no watch told of it.
-            changed.set()
+            pass
         except Trouble:
             return
+        await asyncio.sleep(ASK_AGAIN_SECONDS)
+        # Whatever happened meanwhile, no watch told of it.
+        changed.set()

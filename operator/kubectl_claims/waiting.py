@@ -11,11 +11,11 @@ from claims_operator.api import names
 from claims_operator.api.reasons import Reason
 from kubectl_claims.connection import Api
 from kubectl_claims.errors import NotComing, NotFound, TimedOut, Unreachable
-from kubectl_claims.objects import Object, condition_of, is_current, status_of
+from kubectl_claims.objects import Object, condition_of, is_current, name_of, status_of
 from kubectl_claims.scene import find_model
 
 ASK_AGAIN_SECONDS: Final = 2.0
-"""Time until an API server that did not answer is asked again."""
+"""Time until an API server is asked again that did not answer, or ended a watch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,19 +121,23 @@ def _stands(model: Object) -> str:
 
 async def _versions(api: Api, name: str) -> AsyncGenerator[Object, None]:
     """Yield the ClaimsModel as it is and at each change, for ever; an API server that goes away is asked again."""
-    model = await find_model(api, name)
-    gone = NotFound(f"ClaimsModel {name} was deleted while it was waited for")
+    first = await find_model(api, name)
     while True:
         try:
             # Read before each watch: what was deleted while none was open, no watch shows.
-            latest = await api.get(names.CLAIMS_MODEL, name)
-            yield latest
+            yield _the_same(await api.get(names.CLAIMS_MODEL, name), first)
             async with contextlib.aclosing(api.changes(names.CLAIMS_MODEL, fields=f"metadata.name={name}")) as changes:
                 async for change in changes:
-                    if change.is_gone or change.item["metadata"]["uid"] != model["metadata"]["uid"]:
-                        raise gone
-                    yield change.item
+                    if change.is_gone:
+                        raise NotFound(f"ClaimsModel {name} was deleted while it was waited for")
+                    yield _the_same(change.item, first)
         except Unreachable:
-            await asyncio.sleep(ASK_AGAIN_SECONDS)
-        except NotFound as error:
-            raise gone from error
+            pass
+        await asyncio.sleep(ASK_AGAIN_SECONDS)
+
+
+def _the_same(model: Object, first: Object) -> Object:
+    """Return the ClaimsModel; raise NotFound where it is another one of the same name."""
+    if model["metadata"]["uid"] != first["metadata"]["uid"]:
+        raise NotFound(f"ClaimsModel {name_of(model)} was deleted and made again while it was waited for")
+    return model
