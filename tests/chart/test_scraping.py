@@ -139,6 +139,8 @@ BACKEND = "httproute/claims/claim-risk/rule/0/backend/1"
     [
         "envoy_cluster_upstream_rq_xx",
         "envoy_cluster_upstream_rq_time_bucket",
+        "envoy_cluster_upstream_rq_tx_reset",
+        "envoy_cluster_upstream_cx_destroy_local_with_active_rq",
         "envoy_cluster_grpc_ModelInfer_14",
         "envoy_cluster_grpc_0",
     ],

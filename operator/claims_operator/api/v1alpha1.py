@@ -138,7 +138,7 @@ class Rollout(ApiModel):
 
 
 class Latency(ApiModel):
-    """The share of requests that are answered in time, measured at the gateway."""
+    """The share of requests that are answered in time, measured at the gateway; one that is given up is not."""
 
     threshold_milliseconds: int = Field(
         default=250, ge=1, le=3_600_000, description="In time means within this; it must be a bucket edge of Envoy."

@@ -9,6 +9,7 @@ from claims_operator.core.limits import Window
 from claims_operator.core.metric import Trouble
 from claims_operator.core.questions import ACCURACY, ERRORS, PRECISION, RECALL, Question
 from claims_operator.core.snapshot import (
+    ABANDONED_KINDS,
     INFINITE_EDGE,
     SAMPLE,
     Backend,
@@ -83,12 +84,16 @@ def answered(counted: Mapping[Source, float], slot: int | None) -> float:
 
 
 def slower(counted: Mapping[Source, float], slot: int | None, edge_milliseconds: float) -> Counts:
-    """Return the requests of a slot and how many of them took longer than a bucket edge."""
+    """Return the requests of a slot and how many of them took longer than a bucket edge.
+
+    One that was given up before its answer came counts as slower: nobody knows how long it would have taken.
+    """
     if slot is None:
         return Counts()
-    total = sum(counted.get((rule, slot, INFINITE_EDGE), 0.0) for rule in RULES)
+    answered = sum(counted.get((rule, slot, INFINITE_EDGE), 0.0) for rule in RULES)
     fast = sum(counted.get((rule, slot, bucket_kind(edge_milliseconds)), 0.0) for rule in RULES)
-    return Counts(total=max(total, fast), bad=max(total - fast, 0.0))
+    abandoned = sum(counted.get((rule, slot, kind), 0.0) for rule in RULES for kind in ABANDONED_KINDS)
+    return Counts(total=max(answered, fast) + abandoned, bad=max(answered - fast, 0.0) + abandoned)
 
 
 def lower_edge(

@@ -15,6 +15,13 @@ HTTP_ANSWERS: Final = "envoy_cluster_upstream_rq_xx"
 RESPONSE_CLASS_LABEL: Final = "envoy_response_code_class"
 REQUEST_TIME_BUCKET: Final = "envoy_cluster_upstream_rq_time_bucket"
 """Histogram of request times; its edges are milliseconds."""
+ABANDONED: Final = {
+    "envoy_cluster_upstream_rq_tx_reset": "abandoned:stream",
+    "envoy_cluster_upstream_cx_destroy_local_with_active_rq": "abandoned:connection",
+}
+"""Counters of requests that the caller or the gateway's own timeout gave up, and their kinds. They are in no other
+counter (a timeout of the gateway also counts as a 5xx), so that a model that hangs would look like one without
+requests."""
 GRPC_ANSWERS: Final = "envoy_cluster_grpc_(.+_)?[0-9]+"
 """Names of the counters of gRPC answers, one per method and status number, for example
 ``envoy_cluster_grpc_ModelInfer_14`` (Envoy leaves the method in the name where the service's name has a dot). They
@@ -60,7 +67,7 @@ def gateway_counters(
     """
     # The empty one: counters, which have no such label.
     le = "|".join(["", *map(_edge, sorted(edges)), r"\\+Inf"])
-    names = f"{HTTP_ANSWERS}|{REQUEST_TIME_BUCKET}"
+    names = "|".join([HTTP_ANSWERS, REQUEST_TIME_BUCKET, *ABANDONED])
     return f'{{__name__=~"{names}",{_backends(scope)},le=~"{le}"{_matched(match_labels)}}}[{window_seconds}s]'
 
 
@@ -133,8 +140,12 @@ def shown_errors(window: Window) -> str:
 
 def shown_latency(window: Window, threshold_milliseconds: int) -> str:
     """Return the query that shows a person the counters behind `latency`."""
-    le = rf"{threshold_milliseconds}(\\.0)?|\\+Inf"
-    return f'sum by ({CLUSTER_LABEL}, le) ({REQUEST_TIME_BUCKET}{{{CLUSTER_LABEL}=~"{_clusters(window)}",le=~"{le}"}})'
+    le = rf"|{threshold_milliseconds}(\\.0)?|\\+Inf"
+    names = "|".join([REQUEST_TIME_BUCKET, *ABANDONED])
+    return (
+        f"sum by (__name__, {CLUSTER_LABEL}, le) "
+        f'({{__name__=~"{names}",{CLUSTER_LABEL}=~"{_clusters(window)}",le=~"{le}"}})'
+    )
 
 
 def shown_outcomes(window: Window, *, is_of_sample: bool, is_numeric: bool = False) -> str:

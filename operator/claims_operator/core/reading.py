@@ -107,6 +107,8 @@ def _kind(labels: Mapping[str, str]) -> str | None:
     name = labels.get("__name__", "")
     if name == queries.HTTP_ANSWERS:
         return http_kind(labels.get(queries.RESPONSE_CLASS_LABEL, ""))
+    if name in queries.ABANDONED:
+        return queries.ABANDONED[name]
     edge = _edge(labels)
     if name != queries.REQUEST_TIME_BUCKET or edge is None:
         return None

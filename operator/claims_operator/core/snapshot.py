@@ -5,7 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 INFINITE_EDGE = "le:inf"
-"""Kind of the latency bucket that holds every request."""
+"""Kind of the latency bucket that holds every request that was answered."""
+
+ABANDONED_KINDS = ("abandoned:stream", "abandoned:connection")
+"""Kinds of the counters of requests that were given up before their answer came: over HTTP/2 their stream is reset,
+over HTTP/1.1 their connection is closed. The gateway times none of them."""
 
 
 def http_kind(response_class: str) -> str:
@@ -38,7 +42,7 @@ class Counter:
     """The newest sample of one series."""
 
     kind: str
-    """`http_kind`, `grpc_kind`, `bucket_kind` or `INFINITE_EDGE`."""
+    """`http_kind`, `grpc_kind`, `bucket_kind`, `INFINITE_EDGE` or one of `ABANDONED_KINDS`."""
     instance: str
     """Short name of the scraped process: equal for all series of one gateway pod."""
     value: float

@@ -13,7 +13,9 @@ from judged_traffic import (
     CANDIDATE,
     ERRORS,
     FIRST_STEP,
+    GRPC,
     LATENCY,
+    REST,
     STABLE,
     Traffic,
     steady,
@@ -58,6 +60,21 @@ def test_a_slow_candidate_is_rolled_back_for_latency() -> None:
     errors, latency = analysis.assessments
     assert errors.verdict != Verdict.FAIL
     assert latency.verdict == Verdict.FAIL
+
+
+@pytest.mark.parametrize(("rule", "kind"), [(GRPC, "abandoned:stream"), (REST, "abandoned:connection")])
+def test_a_candidate_that_hangs_is_rolled_back_for_latency_though_nothing_is_answered(rule: int, kind: str) -> None:
+    traffic = Traffic(errors=ERRORS, latency=LATENCY)
+    traffic.count(rule, CANDIDATE, kind, 0)
+    traffic.look()
+    for _ in range(3):
+        traffic.requests(STABLE, 900, slow=9)
+        traffic.count(rule, CANDIDATE, kind, 30)
+        traffic.look()
+    analysis = traffic.judge()
+    assert analysis.rollback is not None
+    assert analysis.rollback.startswith("latency: ")
+    assert "slow requests 100 % of 90 requests" in analysis.rollback
 
 
 def test_a_candidate_as_sick_as_stable_is_held_by_the_absolute_limit() -> None:

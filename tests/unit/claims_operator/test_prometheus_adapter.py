@@ -63,6 +63,8 @@ async def test_counters_come_raw_with_the_time_of_their_scrape_by_backend() -> N
         (gateway_series(queries.HTTP_ANSWERS, envoy_response_code_class="5"), [(115.5, "1")]),
         (gateway_series(queries.REQUEST_TIME_BUCKET, le="250"), [(115.5, "12")]),
         (gateway_series(queries.REQUEST_TIME_BUCKET, le="+Inf"), [(115.5, "15")]),
+        (gateway_series("envoy_cluster_upstream_rq_tx_reset"), [(115.5, "7")]),
+        (gateway_series("envoy_cluster_upstream_cx_destroy_local_with_active_rq"), [(115.5, "8")]),
         (gateway_series(queries.HTTP_ANSWERS, rule=0, slot=1, envoy_response_code_class="2"), [(115.5, "9")]),
     )
     statuses = vector((answers_by_status("14", rule=0, slot=1), (120.0, "3")))
@@ -75,6 +77,8 @@ async def test_counters_come_raw_with_the_time_of_their_scrape_by_backend() -> N
         "http:5": (1, 115.5),
         "le:250": (12, 115.5),
         INFINITE_EDGE: (15, 115.5),
+        "abandoned:stream": (7, 115.5),
+        "abandoned:connection": (8, 115.5),
     }
     # Prometheus adds the methods up, and the time of the sum is that of the scrape.
     assert kinds(snapshot.gateway[grpc]) == {"http:2": (9, 115.5), "grpc:14": (3, 115.5)}
