@@ -98,8 +98,11 @@ def _show_evidence(console: Console, result: Result) -> None:
 def _show_way(console: Console, result: Result) -> None:
     """Draw how the metric that took a version back came to say so."""
     metric = (result.act.cause or "").removesuffix("Failed").lower()
-    last = Look(seconds=result.seconds, evidence=last_evidence(result.rollout))
-    for line in chart.draw(metric, [*result.looks, last]):
+    looks = list(result.looks)
+    last = last_evidence(result.rollout)
+    if looks and looks[-1].evidence != last:  # The decision came between two glances at the status.
+        looks.append(Look(seconds=looks[-1].seconds, evidence=last))
+    for line in chart.draw(metric, looks):
         say(console, line)
 
 
