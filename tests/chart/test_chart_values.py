@@ -61,6 +61,7 @@ OTHER: dict[str, tuple[Any, Object]] = {
     "feedback.identifiers": ("hashed", {"feedback": {"hashKey": {"existingSecret": "mine"}}}),
     "feedback.hashKey.existingSecret": ("mine", {}),
     "feedback.retentionDays": (400, {}),
+    "feedback.propensityFloor": (0.2, {}),
     "feedback.token.existingSecret": ("mine", {}),
     "feedback.adminToken.existingSecret": ("mine", {}),
     "feedback.logger.waitSeconds": (0, {}),
