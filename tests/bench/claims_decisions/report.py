@@ -100,7 +100,7 @@ def outcomes_table(found: dict[tuple[str, str], Tally]) -> str:
                 tally = found.get((outcomes_scenario(margin, loss).name, rule))
                 cells.append("" if tally is None else _outcomes_needed(tally, loss, margin))
             if any(cells):
-                rows.append((f"{margin} points", share, *cells))
+                rows.append((f"{margin} {'point' if margin == 1 else 'points'}", share, *cells))
     header = ("margin", "candidate gets", "equal: promote", *(f"{loss} worse: roll back" for loss in LABEL_LOSSES[1:]))
     return table(header, rows)
 
