@@ -81,6 +81,8 @@ async def test_a_demo_that_is_stopped_says_so_and_leaves_the_stage_to_the_next()
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            # Where the tests run in the background of a shell, it has turned Ctrl-C off.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert demo.stdout is not None
         said = await demo.stdout.readuntil(b"Training version 1.0.0")

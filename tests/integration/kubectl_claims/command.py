@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
+FINISH_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
@@ -26,15 +28,29 @@ def environment(kubeconfig: Path) -> dict[str, str]:
     }
 
 
+def hear_ctrl_c() -> None:
+    """Let a process hear Ctrl-C, though the tests run in the background of a shell, which has turned it off."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 async def start(kubeconfig: Path, *arguments: str) -> Process:
     """Start ``kubectl claims`` with these arguments."""
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "kubectl_claims", *arguments, env=environment(kubeconfig), stdout=PIPE, stderr=PIPE
+        *(sys.executable, "-m", "kubectl_claims", *arguments),
+        env=environment(kubeconfig),
+        stdout=PIPE,
+        stderr=PIPE,
+        preexec_fn=hear_ctrl_c,
     )
 
 
 async def finish(process: Process) -> Answer:
-    output, errors = await process.communicate()
+    """Wait for its end, and end it where that does not come."""
+    try:
+        output, errors = await asyncio.wait_for(process.communicate(), timeout=FINISH_SECONDS)
+    except TimeoutError:
+        process.kill()
+        raise
     assert process.returncode is not None
     return Answer(process.returncode, output.decode(), errors.decode())
 

@@ -12,7 +12,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 import yaml
-from integration.kubectl_claims.command import environment, finish, run, start
+from integration.kubectl_claims.command import environment, finish, hear_ctrl_c, run, start
 from played_cluster import Quality
 from played_world import World, model
 
@@ -130,7 +130,7 @@ async def test_watch_redraws_on_a_terminal_until_ctrl_c(world: World, api_server
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "kubectl_claims", "get", "claim-risk", "-n", world.key.namespace, "--watch",
         env=environment(api_server.kubeconfig) | {"TERM": "xterm", "COLUMNS": "150", "LINES": "50"},
-        stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
+        stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True, preexec_fn=hear_ctrl_c,
     )  # fmt: skip
     os.close(terminal)
     try:
@@ -224,7 +224,7 @@ async def test_an_api_server_that_goes_away_and_comes_back_is_waited_for(
         answer = await finish(waiting)
         await read_until(watching.stdout, "stable, 2.0.0, 100 %")
         watching.send_signal(signal.SIGINT)
-        await watching.communicate()
+        await finish(watching)
 
     assert (answer.code, answer.output) == (0, "2.0.0 is stable\n")
     assert watching.returncode == 0
