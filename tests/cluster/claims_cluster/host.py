@@ -14,9 +14,10 @@ from claims_cluster import components, parts, settings
 from claims_cluster.progress import Progress
 from claims_cluster.shell import Failure, run, succeeds
 
-BUILDING_DISK_BYTES = 12 * 1024**3
+BUILDING_DISK_BYTES = 20 * 1024**3
+"""With Go's caches, which are its user's and stay."""
 RUNNING_DISK_BYTES = 4 * 1024**3
-"""Once everything is built."""
+"""Once the programs are built."""
 NEEDED_MEMORY_BYTES = 6 * 1024**3
 
 
