@@ -39,6 +39,8 @@ class Board:
     def see(self, seen: view.View) -> None:
         """Take in what the ClaimsModel says now."""
         self.seen = seen
+        if seen.candidate is None:
+            return  # What its status holds is of an attempt that is over.
         if seen.evidence and (not self.looks or seen.evidence != self.looks[-1].evidence):
             self.looks.append(Look(seconds=self.elapsed_seconds(), evidence=seen.evidence))
 

@@ -1,9 +1,11 @@
 """How the demo draws a confidence sequence."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from claims_demo import chart, view
-from claims_demo.board import Look
+from claims_demo.board import Board, Look
+from claims_demo.ledger import Ledger
 
 
 def look(seconds: float, bounds: Sequence[float], samples: int = 10) -> Look:
@@ -36,6 +38,15 @@ def test_of_many_looks_some_are_drawn_and_the_last_is_among_them() -> None:
     rows = rows_of([look(second, (-0.1, 0.1)) for second in range(100)])
     assert 8 <= len(rows) <= chart.ROWS
     assert rows[-1].split()[0] == "99"
+
+
+def test_evidence_of_an_attempt_that_is_over_is_no_look_of_the_next() -> None:
+    board = Board(ledger=Ledger())
+    found = look(10, (-0.1, 0.1)).evidence
+    board.see(dataclasses.replace(view.ABSENT, evidence=found))
+    assert board.looks == []
+    board.see(dataclasses.replace(view.ABSENT, candidate="2.0.0", evidence=found))
+    assert [each.evidence for each in board.looks] == [found]
 
 
 def test_nothing_is_drawn_without_intervals() -> None:
