@@ -25,6 +25,7 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[controlplan
             serving / "files/serving.kserve.io_clusterstoragecontainers.yaml",
             gateway / "gatewayapi-crds.yaml",
             gateway / "generated/gateway.envoyproxy.io_envoyproxies.yaml",
+            gateway / "generated/gateway.envoyproxy.io_backendtrafficpolicies.yaml",
         ):
             running.kubectl("apply", "--server-side", "-f", crds)
         running.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")

@@ -364,4 +364,4 @@ def test_an_own_gateway_is_used_and_none_is_made() -> None:
     (operator,) = dict(pods(objects))["claims-operator"]["containers"]
     given = environment(operator)
     assert (given["CLAIMS_GATEWAY_NAME"], given["CLAIMS_GATEWAY_NAMESPACE"]) == ("edge", "infra")
-    assert not {item["kind"] for item in objects} & {"Gateway", "GatewayClass", "EnvoyProxy"}
+    assert not {item["kind"] for item in objects} & {"Gateway", "GatewayClass", "EnvoyProxy", "BackendTrafficPolicy"}
