@@ -1,11 +1,12 @@
 """A small HTTP server on a free port of this machine, for as long as a test needs it."""
 
+import abc
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
 
-class Served:
+class Served(abc.ABC):
     """A context manager: inside it the server answers at ``url``."""
 
     def __enter__(self) -> Self:
@@ -22,6 +23,6 @@ class Served:
         """The address, without a path."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
+    @abc.abstractmethod
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         """Return what answers requests."""
-        raise NotImplementedError

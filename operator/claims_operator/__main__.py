@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import datetime as dt
 import logging
 import os
 import sys
@@ -18,7 +17,6 @@ from claims_operator.adapters.prometheus import Prometheus
 from claims_operator.adapters.registry import Registry
 from claims_operator.core.addresses import Address
 from claims_operator.core.credentials import Credentials
-from claims_operator.core.facts import Platform
 from claims_operator.errors import InvalidSettings
 from claims_operator.lease import Lease
 from claims_operator.publishing import Metrics, Publisher
@@ -103,15 +101,7 @@ def build_ticker(settings: Settings, cluster: Cluster, models: Registry, sources
         registry=models,
         sources=sources,
         publisher=Publisher(cluster, metrics, identity=settings.identity, audit=sys.stdout, now=clock.now),
-        platform=Platform(
-            gateway_name=settings.gateway_name,
-            gateway_namespace=settings.gateway_namespace,
-            route_domain=settings.route_domain,
-            serving_runtime=settings.serving_runtime,
-            feedback_url=settings.feedback_url,
-            settle=dt.timedelta(seconds=settings.settle_seconds),
-            drain=dt.timedelta(seconds=settings.drain_seconds),
-        ),
+        platform=settings.platform,
         now=clock.now,
     )
 

@@ -1,5 +1,6 @@
 """Settings of the operator, read once from the environment."""
 
+import datetime as dt
 import re
 import socket
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from claims_operator.core.addresses import Address
+from claims_operator.core.facts import Platform
 from claims_operator.errors import InvalidSettings
 
 PREFIX: Final = "CLAIMS_"
@@ -87,6 +89,19 @@ class Settings:
 
     lease_seconds: int = 15
     """Seconds after which a silent operator's Lease may be taken over by another."""
+
+    @property
+    def platform(self) -> Platform:
+        """What decisions and manifests depend on."""
+        return Platform(
+            gateway_name=self.gateway_name,
+            gateway_namespace=self.gateway_namespace,
+            route_domain=self.route_domain,
+            serving_runtime=self.serving_runtime,
+            feedback_url=self.feedback_url,
+            settle=dt.timedelta(seconds=self.settle_seconds),
+            drain=dt.timedelta(seconds=self.drain_seconds),
+        )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

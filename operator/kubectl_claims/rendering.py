@@ -1,6 +1,5 @@
 """``kubectl claims render``: the children that the operator would make of a ClaimsModel, by the operator's own code."""
 
-import datetime as dt
 import os
 import re
 from typing import Any, Final
@@ -51,15 +50,6 @@ def render(model: Object, namespace: str | None, digest: str) -> tuple[dict[str,
 
 def _platform() -> Platform:
     try:
-        settings = Settings.from_environment(os.environ)
+        return Settings.from_environment(os.environ).platform
     except InvalidSettings as error:
         raise Trouble(f"the environment holds settings of the operator that cannot be used: {error}") from error
-    return Platform(
-        gateway_name=settings.gateway_name,
-        gateway_namespace=settings.gateway_namespace,
-        route_domain=settings.route_domain,
-        serving_runtime=settings.serving_runtime,
-        feedback_url=settings.feedback_url,
-        settle=dt.timedelta(seconds=settings.settle_seconds),
-        drain=dt.timedelta(seconds=settings.drain_seconds),
-    )

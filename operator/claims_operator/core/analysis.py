@@ -6,7 +6,6 @@ worse than stable by the margin" and for "below the absolute limit" does (temper
 hold however often one looks, and the strata of the comparison are the epochs in which requests were served.
 """
 
-import math
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -94,12 +93,11 @@ class Analysis:
 
 def assess(evidence: Evidence, limits: Limits, gate: Gate, window: Window, now: datetime) -> Analysis:
     """Return what the evidence says about a gate, at ``now``."""
-    log_needed = -math.log(1.0 - limits.confidence)
     evidence = evidence.asked(limits)
     if evidence.attempt != window.attempt:
         evidence = Evidence.empty(limits)
     terms = evidence.rollback_terms
-    cause = max(terms, key=lambda term: term.log_weighted) if log_sum(terms) >= log_needed else None
+    cause = max(terms, key=lambda term: term.log_weighted) if log_sum(terms) >= limits.log_needed else None
     assessments, rollback = [], None
     for metric in evidence.metrics:
         if window.stable_slot is None and metric.below_limit is None:
@@ -145,12 +143,11 @@ def _judge(
         return Verdict.NO_DATA, missing
     if evidence.split is not None and evidence.split.epoch == window.epoch and evidence.split.mismatch is not None:
         return Verdict.INCONCLUSIVE, evidence.split.mismatch
-    log_needed = -math.log(1.0 - limits.confidence)
     claims = wanted(metric, gate, has_stable=window.stable_slot is not None)
-    missing_claims = [claim for claim in claims if claim.log_e_value < log_needed]
+    missing_claims = [claim for claim in claims if claim.log_e_value < limits.log_needed]
     seen = sentences.seen(metric, confidence=limits.confidence)
     if missing_claims:
-        said = " and ".join(sentences.not_shown(metric, claim, log_needed) for claim in missing_claims)
+        said = " and ".join(sentences.not_shown(metric, claim, limits.log_needed) for claim in missing_claims)
         return Verdict.INCONCLUSIVE, f"{seen}; not shown yet: {said}"
     return Verdict.PASS, seen
 

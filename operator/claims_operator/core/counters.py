@@ -38,7 +38,7 @@ class GatewayCounters:
         instances = _last_sight(last)
         deltas: dict[Source, float] = {}
         for rule, slot, counter in readings:
-            key = f"{rule}/{slot}/{counter.kind}/{counter.instance}"
+            key = _key(rule, slot, counter)
             value_before, at_before = last.get(key, (0.0, instances.get(counter.instance, float("-inf"))))
             if counter.at <= at_before:
                 continue
@@ -51,6 +51,10 @@ class GatewayCounters:
         kept = {key: pair for key, pair in last.items() if pair[1] >= newest - FORGET_AFTER_SECONDS}
         return GatewayCounters(route_key=route_key, last=kept), deltas
 
+    def last_sample(self, rule: int, slot: int, counter: Counter) -> tuple[float, float] | None:
+        """Return the last value of a counter's series and the time of its scrape; None where it was not seen."""
+        return self.last.get(_key(rule, slot, counter))
+
     def to_json(self) -> dict[str, Any]:
         """Return the whole state."""
         return {"routeKey": self.route_key, "last": {key: list(pair) for key, pair in sorted(self.last.items())}}
@@ -60,6 +64,10 @@ class GatewayCounters:
         """Read what `to_json` returned."""
         last = {str(key): (float(value), float(at)) for key, (value, at) in data["last"].items()}
         return cls(route_key=str(data["routeKey"]), last=last)
+
+
+def _key(rule: int, slot: int, counter: Counter) -> str:
+    return f"{rule}/{slot}/{counter.kind}/{counter.instance}"
 
 
 def _last_sight(last: Mapping[str, tuple[float, float]]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """What is asked of a candidate: metrics with their limits, the gate of a step, and who is compared with whom."""
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Final
@@ -105,6 +106,11 @@ class Limits:
     def outcomes(self) -> tuple[OutcomeLimits, ...]:
         """What is asked of outcomes, in the order in which it is shown. With `Labels.SELECTIVE` none is tested."""
         return tuple(limits for limits in (self.accuracy, self.precision, self.recall) if limits is not None)
+
+    @property
+    def log_needed(self) -> float:
+        """Natural logarithm of the e-value at which a test rejects: of 1 / (1 - confidence)."""
+        return -math.log(1.0 - self.confidence)
 
     def __post_init__(self) -> None:
         if not 0.5 < self.confidence < 1:

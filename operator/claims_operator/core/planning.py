@@ -163,7 +163,6 @@ class _Rollout:
     """Step → requests of stable and of the candidate whose outcome is still to come."""
 
     def __post_init__(self) -> None:
-        self.log_needed = -math.log(1.0 - self.limits.confidence)
         past = {
             name: Counts(total=PAST_OBSERVATIONS, bad=PAST_OBSERVATIONS * self.rates[name][0]) for name in self.rates
         }
@@ -185,7 +184,7 @@ class _Rollout:
         labelled = self._labelled(stable, candidate, passing)
         self.outcomes += sum(sum(arms) for arms in labelled.values())
         self.metrics = tuple([self._fed(metric, stable, candidate, labelled, passing) for metric in self.metrics])
-        if Evidence(metrics=self.metrics).rollback_log_e_value >= self.log_needed:
+        if Evidence(metrics=self.metrics).rollback_log_e_value >= self.limits.log_needed:
             return Ending.ROLLED_BACK
         return self._advance() if self._is_over(step) else None
 
@@ -225,7 +224,7 @@ class _Rollout:
         gate = Gate(final=not left, margin_factor=STEP_FACTORS[min(left, len(STEP_FACTORS) - 1)])
         is_long_enough = self.seconds - self.step_began >= step.seconds and self.step_requests >= step.min_requests
         return is_long_enough and all(
-            claim.log_e_value >= self.log_needed
+            claim.log_e_value >= self.limits.log_needed
             for metric in self.metrics
             if gate.final or not metric.question.is_of_outcomes
             for claim in wanted(metric, gate, has_stable=True)

@@ -8,7 +8,7 @@ from typing import Final
 from claims_contract import metrics
 from claims_operator.api.outcomes import OUTCOME_METRICS
 from claims_operator.core.limits import Limits, Window
-from claims_operator.core.snapshot import Scope
+from claims_operator.core.snapshot import ABANDONED_CONNECTION, ABANDONED_STREAM, Scope
 
 HTTP_ANSWERS: Final = "envoy_cluster_upstream_rq_xx"
 """Counter of HTTP answers by class, per backendRef."""
@@ -16,8 +16,8 @@ RESPONSE_CLASS_LABEL: Final = "envoy_response_code_class"
 REQUEST_TIME_BUCKET: Final = "envoy_cluster_upstream_rq_time_bucket"
 """Histogram of request times; its edges are milliseconds."""
 ABANDONED: Final = {
-    "envoy_cluster_upstream_rq_tx_reset": "abandoned:stream",
-    "envoy_cluster_upstream_cx_destroy_local_with_active_rq": "abandoned:connection",
+    "envoy_cluster_upstream_rq_tx_reset": ABANDONED_STREAM,
+    "envoy_cluster_upstream_cx_destroy_local_with_active_rq": ABANDONED_CONNECTION,
 }
 """Counters of requests that the caller or the gateway's own timeout gave up, and their kinds. They are in no other
 counter (a timeout of the gateway also counts as a 5xx), so that a model that hangs would look like one without

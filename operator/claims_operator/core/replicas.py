@@ -44,10 +44,7 @@ def without_lagging(snapshot: Snapshot, window: Window, counted: GatewayCounters
 
 
 def _lags(readings: list[tuple[int, int, Counter]], counted: GatewayCounters) -> bool:
-    known = [
-        (counter, counted.last.get(f"{rule}/{slot}/{counter.kind}/{counter.instance}"))
-        for rule, slot, counter in readings
-    ]
+    known = [(counter, counted.last_sample(rule, slot, counter)) for rule, slot, counter in readings]
     pairs = [(counter, last) for counter, last in known if last is not None]
     if not any(counter.value < value for counter, (value, _) in pairs):
         return False

@@ -7,7 +7,9 @@ from datetime import datetime
 INFINITE_EDGE = "le:inf"
 """Kind of the latency bucket that holds every request that was answered."""
 
-ABANDONED_KINDS = ("abandoned:stream", "abandoned:connection")
+ABANDONED_STREAM = "abandoned:stream"
+ABANDONED_CONNECTION = "abandoned:connection"
+ABANDONED_KINDS = (ABANDONED_STREAM, ABANDONED_CONNECTION)
 """Kinds of the counters of requests that were given up before their answer came: over HTTP/2 their stream is reset,
 over HTTP/1.1 their connection is closed. The gateway times none of them."""
 
